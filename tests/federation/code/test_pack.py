@@ -155,6 +155,14 @@ def test_where_it_stood_in_git_is_noted(tmp_path: Path, monkeypatch: pytest.Monk
     assert pack(root, tmp_path / "cache").git == git_room.GitState(clean.commit, is_dirty=True)
 
 
+def test_a_scripts_name_is_no_pattern_of_git(tmp_path: Path) -> None:
+    root = repository(tmp_path / "a", {":(top)train.py": "1\n", "train.py": "1\n"})
+    write(root, {"train.py": "2\n"})
+    state = pack(root / ":(top)train.py", tmp_path / "cache").git
+    assert state is not None
+    assert not state.is_dirty
+
+
 def test_a_diff_that_holds_a_secret_isnt_kept(tmp_path: Path) -> None:
     root = repository(tmp_path / "a", {"train.py": "token = 'ghp_" + "a1" * 18 + "'\n"})
     write(root, {"train.py": "token = None\n"})
