@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import sys
+import warnings
 
 INTERRUPTED = 130
 
 
 def main() -> None:
     """Runs the command line and exits with its code."""
+    if not sys.warnoptions:  # those of libraries are for programmers
+        warnings.simplefilter("ignore")
     try:
         from federation.cli import main as command
     except KeyboardInterrupt:
