@@ -57,12 +57,12 @@ COMMANDS = (
     "stores",
     "help",
 )
-"""Commands in the order of the help. Each is a module of that name in this package."""
+"""Commands in the order of the help. Each is a module of that name in this package, but for `run`: that is a function here."""
 INTERRUPTED = 130
 
 app = CommandApp(
     name="fedml",
-    cls=lazy_group({name: f"federation.cli.{name}" for name in COMMANDS}),
+    cls=lazy_group({name: f"federation.cli.{'run_code' if name == 'run' else name}" for name in COMMANDS}),
     help=HELP,
     no_args_is_help=True,
     pretty_exceptions_enable=False,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 from federation.config.schema import Document, table_in
 from federation.config.schema_places import NamespaceTable, SecretTable, StoreTable, Table
@@ -76,7 +76,8 @@ def _type(annotation: Any) -> str:
         return f"list of {VALUES[inner].removeprefix('a ')}s" if is_list else VALUES[inner]
     text = str(annotation)
     if "Literal" in text and inner is None:
-        return "one of " + ", ".join(f"`{choice}`" for choice in get_args(annotation))
+        literal = next((part for part in get_args(annotation) if get_origin(part) is Literal), annotation)
+        return "one of " + ", ".join(f"`{choice}`" for choice in get_args(literal))
     names = {"list": "list", "dict": "table", "bool": "true or false", "int": "whole number", "float": "number"}
     return next((word for name, word in names.items() if name in text), "text" if inner is None else "table")
 

@@ -44,7 +44,7 @@ def test_the_command_reference_is_the_programs_own() -> None:
 
 def fedml_lines(path: Path) -> list[str]:
     return [
-        line[2:].split("  #")[0].split(" | ")[0].split(" && ")[0].strip()
+        line[2:].split("  #")[0].split(" | ")[0].split(" && ")[0].split(" -- ")[0].strip()
         for block in BLOCK.findall(path.read_text())
         for line in block.splitlines()
         if line.startswith("$ fedml ")

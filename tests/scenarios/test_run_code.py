@@ -6,7 +6,6 @@ import gzip
 import json
 import shutil
 import subprocess
-import sys
 import textwrap
 import time
 from collections.abc import Iterator
@@ -18,10 +17,6 @@ import federation
 from tests.scenarios.project import Project, QuickProject, assert_refused
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("run-code")]
-NEEDS_UV = pytest.mark.skipif(
-    not shutil.which("uv", path=str(Path(sys.executable).parent)) and not shutil.which("uv"),
-    reason="uv is not installed",
-)
 
 TRAIN = """\
 import json, os, sys
@@ -56,7 +51,7 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
         yield project
     finally:
         project.end_processes()
-        project.fedml("dev", "down", "--purge")
+        project.fedml("dev", "down", "--purge", "--yes")
 
 
 def said(project: Project, version: str, job: str) -> list[dict[str, object]]:
@@ -83,7 +78,6 @@ def traces(project: Project) -> object:
     return sorted(stores.rglob("*")), [project.jobs(region) for region in ("us", "eu")]
 
 
-@NEEDS_UV
 def test_a_script_is_swept_over_and_the_best_model_is_used(bare: Project) -> None:
     bare.write("sweep.py", train("one", block=BLOCK))
     done = bare.ran("run", "sweep.py", "--sweep", "lr=0.1,1e-2", "--sweep", "depth=3,5", "-p", "seed=7")

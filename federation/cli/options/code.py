@@ -130,12 +130,6 @@ class NeedsOptions:
             help="Try a failed slot again so often. Default: max_attempts in fedml.toml, less one.",
         ),
     ] = None
-    regions: common.RegionsOption = ""
-    skip_unreachable: common.SkipUnreachableOption = False
-    allow_drift: Annotated[
-        bool, typer.Option("--allow-drift", help="Replace changes that somebody made to the job in Nomad directly.")
-    ] = False
-    dry_run: common.DryRunOption = False
 
     def settings(self) -> dict[str, Any]:
         """The settings that were given. Raises UsageError."""
@@ -154,6 +148,20 @@ class NeedsOptions:
             "kill_timeout": self.kill_timeout or None,
             "retries": self.retries,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class CodeRegionOptions:
+    """Options that say where it runs."""
+
+    HEADING: ClassVar[str] = "Job and regions"
+
+    regions: common.RegionsOption = ""
+    skip_unreachable: common.SkipUnreachableOption = False
+    allow_drift: Annotated[
+        bool, typer.Option("--allow-drift", help="Replace changes that somebody made to the job in Nomad directly.")
+    ] = False
+    dry_run: common.DryRunOption = False
 
 
 @dataclass(frozen=True, slots=True)

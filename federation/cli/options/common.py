@@ -32,6 +32,7 @@ SkipUnreachableOption = Annotated[
     typer.Option(
         "--skip-unreachable",
         help="Leave out regions that do not answer or refuse. Default: stop with an error.",
+        rich_help_panel="Job and regions",
     ),
 ]
 YesOption = Annotated[

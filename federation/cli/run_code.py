@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from federation.cli.options.code import CodeOptions, CodeSlotOptions, NeedsOptions, code_ask
+from federation.cli.options.code import CodeOptions, CodeRegionOptions, CodeSlotOptions, NeedsOptions, code_ask
 from federation.cli.options.common import ConfigOption, JsonOption
 from federation.cli.options.groups import DetachOptions, FollowOptions
 from federation.cli.options.limits import LimitOptions
@@ -27,6 +27,7 @@ def run_code(
     code: CodeOptions,
     slots: CodeSlotOptions,
     needs: NeedsOptions,
+    where: CodeRegionOptions,
     run: RunOptions,
     placing: PlacingOptions,
     limits: LimitOptions,
@@ -75,7 +76,7 @@ def run_code(
     from federation.workflows.failed_slots import request_of_failed
     from federation.workflows.run_code import code_run
 
-    ask, regions = code_ask(words or (), code, needs), names(needs.regions)
+    ask, regions = code_ask(words or (), code, needs), names(where.regions)
     request = slots.request(JobRequest(regions=regions), placing.placing(), patience=limits.patience(), name=run.name)
     observing, host_names = follow.observers(), detach.hosts(regions)
     try:
@@ -100,15 +101,15 @@ def run_code(
         if run.failed_of:
             request, said = request_of_failed(app, run.failed_of, request)
             note(said)
-        if needs.dry_run:
+        if where.dry_run:
             raise typer.Exit(show_plan(app, request, as_json=as_json))
         hosts = coordinator_regions(app, host_names) if detach.detach else []
         begun = begin(
             app,
             request,
-            skip_unreachable=needs.skip_unreachable,
+            skip_unreachable=where.skip_unreachable,
             tell=note,
-            deploying=Deploying(allow_drift=needs.allow_drift),
+            deploying=Deploying(allow_drift=where.allow_drift),
         )
         exit_code = follow_or_detach(app, begun, hosts, observing, as_json=as_json)
     raise typer.Exit(exit_code)
