@@ -28,6 +28,7 @@ from federation.code.selection import Entries, select
 from federation.errors import CodeError
 
 _CHUNK_BYTES = 1 << 20
+_NEWLINE = b"\n"
 _LOCKS = ("uv.lock", "requirements.txt")
 _GIVEN = ("fedml_task",)
 """Modules that every task has."""
@@ -163,11 +164,10 @@ class _Scan:
         """Looks at the next piece, with the end of the last one."""
         text = self._tail + data
         if not self.found and (found := secret_in(text)):
-            name, start = found
-            line = self._lines + text.count(b"\n", 0, start)
-            self.found = f"seems to hold {name} (line {line:,})"
+            problem, start = found
+            self.found = f"{problem} (line {self._lines + text.count(_NEWLINE, 0, start):,})"
         if len(data) == _CHUNK_BYTES:  # more may come
-            self._lines += text.count(b"\n", 0, -OVERLAP_BYTES)
+            self._lines += text.count(_NEWLINE, 0, -OVERLAP_BYTES)
             self._tail = text[-OVERLAP_BYTES:]
 
 

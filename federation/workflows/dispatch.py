@@ -95,8 +95,9 @@ def begin(
             tell(f"{name:<10} {counted(stopped, 'attempt')} of runs that are over stopped")
     # 5. Put the code where its nodes fetch it; reserve the version and write the manifest.
     late = tuple(name for name in preview.late if name in prepared.rendered)
-    if request.code is not None and request.code.packed is not None:
-        put_into_stores(app, prepared, [*regions, *late], request.code.packed, tell)
+    if prepared.needs_program:
+        packed = request.code.packed if request.code is not None else None
+        put_into_stores(app, prepared, [*regions, *late], packed, tell)
     opened = Runs(app).open(
         dispatch.request,
         prepared,

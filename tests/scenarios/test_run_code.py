@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import federation
-from tests.scenarios.project import Project, QuickProject, assert_refused
+from tests.scenarios.project import Project, assert_refused
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("run-code")]
 
@@ -40,7 +40,7 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     root = tmp_path_factory.mktemp("own") / "digits"
     root.mkdir()
     (root / "README.md").write_text("mine")
-    project = QuickProject(root)
+    project = Project(root)
     project.ran("init", "--bare")
     assert sorted(path.name for path in root.iterdir()) == ["README.md", "fedml.toml"]
     assert (root / "README.md").read_text() == "mine"
