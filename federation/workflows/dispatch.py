@@ -240,7 +240,9 @@ def _check_answers(preview: Preview, tell: Tell, *, skip_unreachable: bool) -> N
             hint="see what fits:  fedml plan  with the same options",
         )
     if not preview.usable:
-        raise NoPlace("no region can take the job; nothing was dispatched", hint="see: fedml plan")
+        is_code = preview.request is not None and preview.request.code is not None
+        see = "see: fedml plan" if not is_code else "see what there is:  fedml regions list"
+        raise NoPlace("no region can take the job; nothing was dispatched", hint=see)
 
 
 def _require_rights(may_dispatch: Mapping[str, bool]) -> None:
