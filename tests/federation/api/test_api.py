@@ -104,7 +104,7 @@ def public(what: Any) -> set[str]:
 def test_the_names_are_exactly_these() -> None:
     assert set(federation.__all__) == {"Comparison", "Federation", "KeepBest", "Results", "Run", "RunList", "open"}
     assert public(federation.Federation) == {
-        *("cancel", "close", "dispatch", "index", "plan", "resume", "retry", "runs"),
+        *("cancel", "close", "dispatch", "index", "plan", "resume", "retry", "run", "runs"),
     }
     assert public(FederatedIndex) == {"compare", "follow", "get", "list", "result", "rollback", "tag", "untag"}
     assert public(federation.Results) == {"count", "index", "to_dicts", "to_pandas"}
