@@ -30,8 +30,6 @@ class FedmlError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
-        for line in hint.splitlines():  # for programs and notebooks, whose tracebacks show notes
-            self.add_note(f"→ {line}")
 
     def __str__(self) -> str:
         return self.message

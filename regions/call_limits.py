@@ -140,16 +140,17 @@ class LimitedSocket:
             self._sock.settimeout(limits.wait_s(self._timeout_s))
 
     def sendall(self, data: Any, flags: int = 0) -> None:
-        """Send all of it, piece by piece. Raises CallOverdue."""
+        """Send all of it, as much at a time as the system takes. Raises CallOverdue."""
         limits = self.limits
         with memoryview(data).cast("B") as view:
-            for start in range(0, len(view), SEND_BYTES):
-                piece = view[start : start + SEND_BYTES]
+            start = 0
+            while start < len(view):
                 self.prepare(limits)
                 with _overdue(limits):
-                    self._sock.sendall(piece, flags)
+                    sent_bytes = self._sock.send(view[start : start + SEND_BYTES], flags)
+                start += sent_bytes
                 if limits is not None:
-                    limits.sent_bytes += len(piece)
+                    limits.sent_bytes += sent_bytes
 
     def makefile(self, mode: str = "r", buffering: int | None = None, **options: Any) -> Any:
         """The reader that http.client reads answers with; as the socket's own, but limited."""

@@ -15,8 +15,13 @@ import sys
 from collections.abc import Generator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 PLANTED = re.compile(r"planted[-0-9a-f]\w*")
+
+# What a machine takes for an example says nothing about the code.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 # Half of what a command or a region costs to start is compiling this code, where Python may not keep what it compiled.
 sys.dont_write_bytecode = False

@@ -14,6 +14,7 @@ from typing import Any, ParamSpec, TypeVar, Union, get_args, get_origin, get_typ
 from federation.curves import KeepBest
 from federation.errors import UsageError
 from federation.index import Row
+from jobs.errors import FedmlError
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -45,6 +46,22 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
             kind = _hints(function).get(name, Any)
             bound.arguments[name] = _taken(f"{function.__name__}(): {name}", kind, value)
         return function(*bound.args, **bound.kwargs)
+
+    return with_remedy(call)
+
+
+def with_remedy(function: Callable[P, R]) -> Callable[P, R]:
+    """Makes a public function add an error's hint to it as a note, which tracebacks and notebooks show."""
+
+    @wraps(function)
+    def call(*given: P.args, **named: P.kwargs) -> R:
+        try:
+            return function(*given, **named)
+        except FedmlError as error:
+            for note in (f"→ {line}" for line in error.hint.splitlines()):
+                if note not in getattr(error, "__notes__", ()):
+                    error.add_note(note)
+            raise
 
     return call
 

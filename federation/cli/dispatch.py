@@ -77,9 +77,7 @@ def dispatch(
     """
     from federation.cli.session import note, opened
     from federation.errors import UsageError
-    from federation.workflows.detach import coordinator_regions
     from federation.workflows.dispatch import begin
-    from federation.workflows.failed_slots import request_of_failed
     from federation.workflows.saved_plan import read_plan
 
     request = slots.request(job.request(), placing.placing(), patience=limits.patience(), name=run.name)
@@ -92,14 +90,22 @@ def dispatch(
     saved = read_plan(plan, instead_of=request) if plan is not None else None
     with opened(config) as app:
         if run.failed_of:
+            from federation.workflows.failed_slots import request_of_failed
+
             request, said = request_of_failed(app, run.failed_of, request)
             note(said)
         if rollout.dry_run:
             raise typer.Exit(show_plan(app, request, as_json=as_json))
-        hosts = coordinator_regions(app, host_names) if detach.detach else []
+        hosts = _hosts(app, host_names) if detach.detach else []
         begun = begin(app, request, skip_unreachable=skip_unreachable, tell=note, saved=saved, deploying=deploying)
         code = follow_or_detach(app, begun, hosts, observing, as_json=as_json)
     raise typer.Exit(code)
+
+
+def _hosts(app: App, names: Sequence[str]) -> list[Host]:
+    from federation.workflows.detach import coordinator_regions
+
+    return coordinator_regions(app, names)
 
 
 def follow_or_detach(

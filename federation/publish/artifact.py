@@ -70,9 +70,9 @@ def read_artifact(path: Path, *, ignore: Sequence[str] = ()) -> Artifact:
     """
     if path.is_dir():
         root = path.resolve()
-        paths = sorted(_walk(root, root, ignore), key=lambda file: file.relative_to(root).as_posix())
+        paths = sorted(_walk(root, "", ignore))
     elif path.is_file():
-        root, paths = path.absolute().parent, [path.absolute()]
+        root, paths = path.absolute().parent, [path.name]
     elif path.exists():
         raise PublishError(f"{path} is neither a folder nor a file")
     else:
@@ -178,18 +178,18 @@ def read_data(root: Path) -> tuple[dict[str, str], list[str]]:
         return {}, [*notes, f"{DATA_FILE} is left out: {error.message}"]
 
 
-def _walk(root: Path, folder: Path, ignore: Sequence[str]) -> Iterator[Path]:
+def _walk(root: Path, folder: str, ignore: Sequence[str]) -> Iterator[str]:
+    """The paths of the files in `folder` (a path below `root` that ends in a slash, or empty), relative to `root`."""
     try:
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        entries = sorted(os.scandir(f"{root}/{folder}"), key=lambda entry: entry.name)
     except OSError as error:
-        raise PublishError(f"can't read folder {folder}: {error.strerror}") from error
+        raise PublishError(f"can't read folder {root / folder}: {error.strerror}") from error
     for entry in entries:
-        path = Path(entry.path)
-        relative = path.relative_to(root).as_posix()
+        relative = folder + entry.name
         if any(fnmatchcase(entry.name, pattern) or fnmatchcase(relative, pattern) for pattern in ignore):
             continue
         if entry.is_symlink():
-            target = path.resolve()
+            target = Path(entry.path).resolve()
             if not target.is_relative_to(root):
                 raise PublishError(
                     f"{relative} is a link that leaves the folder",
@@ -200,20 +200,19 @@ def _walk(root: Path, folder: Path, ignore: Sequence[str]) -> Iterator[Path]:
                     f"{relative} is a link to a folder", hint="--ignore it and publish the folder's files themselves"
                 )
         if entry.is_dir():
-            yield from _walk(root, path, ignore)
+            yield from _walk(root, f"{relative}/", ignore)
         elif entry.is_file():
-            yield path
+            yield relative
         else:
             raise PublishError(f"{relative} is not a regular file", hint="remove it or --ignore it")
 
 
-def _file(root: Path, path: Path) -> ResultFile:
-    relative = path.relative_to(root).as_posix()
+def _file(root: Path, relative: str) -> ResultFile:
     try:
         checked_key(relative)
     except InvalidStoreURL as error:
         raise PublishError(f"file name {relative!r} can't be published: {error}", hint="rename the file") from None
-    with opened_source(path) as source:
+    with opened_source(root / relative) as source:
         return ResultFile(relative, source.size_bytes, source.sha256())
 
 

@@ -40,9 +40,9 @@ from regions.storage.errors import AlreadyExists, InvalidStoreURL, NotFound, Per
 from regions.storage.store import Create, Progress, checked_key
 
 DISTRIBUTION = "fedml-nomad"
-SMALL_FILES_AT_ONCE = 16
-SMALL_FILE_BYTES_MAX = 4 << 20
-"""Limits memory to 64 MiB, as with the parts of a large file."""
+_MIB = 1 << 20
+FILES_AT_ONCE = ((2 * _MIB, 32), (4 * _MIB, 16), (16 * _MIB, 4))
+"""How many files of up to that many bytes are sent at once: 64 MiB in memory, as with the parts of a larger file."""
 LEFT_RECORD = "fedml/result.json"
 """Path of the record's copy in the allocation's folder, for a coordinator that can read that but not the store."""
 
@@ -86,8 +86,9 @@ def publish(
 
     `environ` is the task's environment (default: this process's). `metrics` overrides `metrics.json`, and `origin` the
     record's environment (`format`, `framework`, `data_url`). `progress` is called with the number of bytes sent.
-    `site_packages` are the folders with the training's packages (default: those of this Python). Raises PublishError or
-    StoreError, and then no record was written. A second, different artifact of the allocation is refused.
+    `site_packages` are the folders with the training's packages, if another Python than this one trained (empty: unknown).
+    Raises PublishError or StoreError, and then no record was written. A second, different artifact of the allocation is
+    refused.
     """
     environ = os.environ if environ is None else environ
     allocation = allocation_of(environ, node=socket.gethostname())
@@ -134,7 +135,9 @@ def _environment(
 ) -> tuple[dict[str, str], list[str]]:
     """The record's environment, with notes on what was left out. The artifact's own files override what the node says."""
     used = task_usage(environ)  # before anything else is started: its children would count as the task's
-    environment = {"python": platform.python_version(), "platform": platform.platform(terse=True)}
+    environment = {"platform": platform.platform(terse=True)}
+    if site_packages is None:
+        environment["python"] = platform.python_version()
     with suppress(metadata.PackageNotFoundError):
         environment["fedml"] = metadata.version(DISTRIBUTION)
     folders = [Path()] if material.prefix is not None else [material.artifact.root, Path()]
@@ -224,16 +227,17 @@ def _send(store: Store, record: ResultRecord, artifact: Artifact) -> None:
         if not (is_another_try and _is_sent(store, record, file)):
             _send_file(store, record, artifact, file)
 
-    small = [file for file in others if file.size_bytes <= SMALL_FILE_BYTES_MAX]
-    with ThreadPoolExecutor(SMALL_FILES_AT_ONCE) as pool:
-        sent = [pool.submit(send, file) for file in small]
-        try:
-            for future in sent:
-                future.result()
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
-    for file in others[len(small) :]:
+    for size_bytes_max, at_once in FILES_AT_ONCE:
+        batch = [file for file in others if file.size_bytes <= size_bytes_max]
+        others = others[len(batch) :]
+        with ThreadPoolExecutor(at_once) as pool:
+            try:
+                for future in [pool.submit(send, file) for file in batch]:
+                    future.result()
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+    for file in others:
         send(file)
 
 

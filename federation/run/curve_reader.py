@@ -12,7 +12,6 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 from federation.curves import KeepBest, LineReader, Newest
 from federation.run.brain.commands import Tell
@@ -38,9 +37,6 @@ READ_BYTES_MAX = 1 << 20
 TAIL_BYTES = 64 << 10
 """What is read of a file that grew by more than `READ_BYTES_MAX`, where only its newest values count."""
 
-Watch = Callable[..., None]
-"""(region, on_allocation, …): calls `on_allocation` with each allocation that changed, until it is over."""
-
 
 @dataclass(slots=True)
 class _File:
@@ -54,7 +50,7 @@ class _File:
 
 
 class CurveReader:
-    """Reads while `reading` lasts. `watching` and `changed` say which allocations run. For several threads."""
+    """Reads while `reading` lasts. `changed` says which allocations run. For several threads."""
 
     def __init__(
         self,
@@ -84,18 +80,6 @@ class CurveReader:
             self._end.set()
             for begun in self._begun.values():
                 begun.set()
-
-    def watching(self, watch: Watch) -> Watch:
-        """Wraps a watch, so that each allocation is passed to `changed` too."""
-
-        def watched(region: str, on_allocation: Callable[[Allocation], None], *rest: Any) -> None:
-            def told(allocation: Allocation) -> None:
-                self.changed(region, allocation)
-                on_allocation(allocation)
-
-            watch(region, told, *rest)
-
-        return watched
 
     def changed(self, region: str, allocation: Allocation) -> None:
         """Reads a running allocation from now on, one that ended well once more, and no other one."""

@@ -66,7 +66,7 @@ def inspect_all(manifest: Manifest, ports: Ports, command: InspectAll) -> Sequen
         status = "" if stub.get("Stop") else str(stub.get("Status", ""))
         if status == "pending" and evaluation is not None and pair not in command.running:
             told.append(ChildInspected(*pair, status, is_queued=_waits_for_room(evaluation)))
-        elif status == "running" and pair in command.running:
+        elif status == "running":  # its end isn't missed: it is dead then
             told.append(ChildInspected(*pair, status))
         else:
             told.append(ChildInspected(*pair, "unlisted"))

@@ -24,6 +24,7 @@ from federation.run.ports import RegionReader
 from jobs.errors import FedmlError, ForeignTextError
 from jobs.foreign import Members, parse_json, reason_of, understood, unpacked
 from jobs.json_limits import DOCUMENT_LIMITS
+from regions.errors import PermissionDenied
 from regions.nomad.task_history import AllocationStory, TaskEvent, TaskStory, TaskUsage
 from regions.storage.store import Overwrite, Store
 
@@ -72,7 +73,7 @@ def keep(
     story = redacted(story or source.allocation_story(alloc_id), redact)
     tail_bytes = FAILED_TAIL_BYTES if is_failed else GOOD_TAIL_BYTES
     output: dict[str, dict[str, str]] = {task: {} for task in story.tasks}
-    for task, kind in _streams_to_read(source, story):
+    for task, kind in _streams_to_read(source, story, is_failed=is_failed):
         with suppress(FedmlError):
             text = source.logs(alloc_id, task, kind=kind, tail_bytes=tail_bytes)[-tail_bytes:]
             output[task][kind] = redact(text).decode(errors="replace")
@@ -84,13 +85,19 @@ def keep(
     return kept
 
 
-def _streams_to_read(source: RegionReader, story: AllocationStory) -> list[tuple[str, Literal["stdout", "stderr"]]]:
-    """The streams that hold anything; all of them where the token may read logs but not list files."""
+def _streams_to_read(
+    source: RegionReader, story: AllocationStory, *, is_failed: bool
+) -> list[tuple[str, Literal["stdout", "stderr"]]]:
+    """The streams that hold anything; all of them where the token may read logs but not list files. Where the list fails for
+    another reason, those of a good attempt are left out."""
     streams = [(task, kind) for task in story.tasks for kind in STREAMS]
-    with suppress(FedmlError):
+    try:
         written = source.written_streams(story.id)
-        return [stream for stream in streams if stream in written]
-    return streams
+    except PermissionDenied:
+        return streams
+    except FedmlError:
+        return streams if is_failed else []
+    return [stream for stream in streams if stream in written]
 
 
 def keep_histories(home: Store, run: str, attempts: Sequence[KeptAttempt]) -> None:

@@ -23,6 +23,19 @@ Watch = Callable[..., None]
 """(region, on_allocation, …): calls `on_allocation` with each allocation that changed, until it is over."""
 
 
+def passing_on(watch: Watch, changed: Callable[[str, Allocation], None]) -> Watch:
+    """The same watch, which calls `changed(region, allocation)` before the watcher's own function."""
+
+    def watched(region: str, on_allocation: Callable[[Allocation], None], *rest: Any) -> None:
+        def told(allocation: Allocation) -> None:
+            changed(region, allocation)
+            on_allocation(allocation)
+
+        watch(region, told, *rest)
+
+    return watched
+
+
 class Sampler:
     """Samples while its `with` lasts. May be told and asked from several threads."""
 
@@ -46,15 +59,7 @@ class Sampler:
 
     def watching(self, watch: Watch) -> Watch:
         """Wraps a watch, so that each allocation is passed to `changed` too."""
-
-        def watched(region: str, on_allocation: Callable[[Allocation], None], *rest: Any) -> None:
-            def told(allocation: Allocation) -> None:
-                self.changed(region, allocation)
-                on_allocation(allocation)
-
-            watch(region, told, *rest)
-
-        return watched
+        return passing_on(watch, self.changed)
 
     def changed(self, region: str, allocation: Allocation) -> None:
         """Samples a running allocation from now on, and no longer one that isn't running."""

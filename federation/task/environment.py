@@ -1,8 +1,8 @@
 """Makes the environment that a command declares, with uv: a folder with a Python and the packages.
 
 - `uv.lock`: `uv sync --locked`, an environment of this task, because the project itself is installed in it (editable).
-- `requirements.txt`: `uv pip install -r` into a new environment. For a complete file that does what `uv pip sync` does; for a
-  file that names only the direct dependencies, it installs the others too.
+- `requirements.txt`: installed by uv into a new environment. For a complete file that does what `uv pip sync` does; for a
+  file that names only the direct dependencies, uv installs the others too.
 - a script's own block (PEP 723): `uv sync --script`, with `--locked` if `SCRIPT.lock` is there. That is what
   `uv run --script` does before it starts the script.
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
+import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -72,7 +74,7 @@ def run(environ: Mapping[str, str]) -> int:
     ended = children.run(argv, cwd=folders.code, environ=given)
     if children.stopped_by or ended.exit_code:
         return _failed(ended, children.stopped_by, memory.cause())
-    _publish(environ, command, params, folders, prepared)
+    _publish(environ, command, params, folders, prepared, argv)
     return 0
 
 
@@ -143,7 +145,12 @@ def _failed(ended: Ended, stopped_by: int, cause_of_kill: str) -> int:
 
 
 def _publish(
-    environ: Mapping[str, str], command: Command, params: Mapping[str, str], folders: Folders, prepared: Prepared
+    environ: Mapping[str, str],
+    command: Command,
+    params: Mapping[str, str],
+    folders: Folders,
+    prepared: Prepared,
+    argv: list[str],
 ) -> None:
     from federation.publish.publish import publish  # loaded when the command is done: it should start at once
     from federation.publish.report import as_lines
@@ -159,6 +166,7 @@ def _publish(
         "command": " ".join(command.argv),
         "git_commit": command.git_commit,
         "seed": params.get("seed", ""),
+        **_python_of(argv),
         **prepared.told,
     }
     outcome = publish(
@@ -171,6 +179,14 @@ def _publish(
         write_note(f"Note: {line}")
     for line in as_lines(outcome):
         write_line(line)
+
+
+def _python_of(argv: list[str]) -> dict[str, str]:
+    """The version of the Python that ran the command, if it was one."""
+    if not re.fullmatch(r"python[\d.]*", Path(argv[0]).name):
+        return {}
+    done = subprocess.run([argv[0], "--version"], capture_output=True, text=True, check=False)
+    return {"python": done.stdout.removeprefix("Python ").strip()} if done.stdout else {}
 
 
 def _lock_sha256(command: Command, code: Path) -> str:

@@ -15,10 +15,8 @@ from federation.deploy.job_diff import diff_of
 from federation.deploy.prepare import isolated
 from federation.deploy.rollout import Deployed, Deployment, check_drift, summary
 from federation.errors import NoPlace, UsageError
-from federation.project.write import check_training
 from federation.run.brain.events import RegionProbed
 from federation.text import counted
-from federation.workflows.code_stores import put_into_stores
 from federation.workflows.deploy_conflicts import make_way
 from federation.workflows.first_questions import FirstAnswers, ask_first
 from federation.workflows.plan import Preview, preview_checked
@@ -78,6 +76,8 @@ def begin(
     checked = check_request(request, app.config)
     prepared = prepared_for(app, request, how)
     if app.config.dev is not None:
+        from federation.project.write import check_training  # a real federation has no use for it
+
         check_training(prepared.rendered.values())
     request_for_job = check_for_job(checked, prepared.shape)
     dispatch = _Dispatch(app, request_for_job, prepared, how, tell, saved, skip_unreachable, ask_first(app, prepared))
@@ -96,6 +96,8 @@ def begin(
     # 5. Put the code where its nodes fetch it; reserve the version and write the manifest.
     late = tuple(name for name in preview.late if name in prepared.rendered)
     if prepared.needs_program:
+        from federation.workflows.code_stores import put_into_stores  # nor a job of its own
+
         packed = request.code.packed if request.code is not None else None
         put_into_stores(app, prepared, [*regions, *late], packed, tell)
     opened = Runs(app).open(

@@ -29,7 +29,7 @@ from federation.run.log_keeper import LogKeeper
 from federation.run.orphans import stop_stale
 from federation.run.ports import Ports
 from federation.run.redaction import Redactor
-from federation.run.sampling import Sampler
+from federation.run.sampling import Sampler, passing_on
 from federation.run.slot_inputs import inputs_of, naming, parameters_of
 from federation.run.stop_when import stop_when
 from federation.text import counted
@@ -118,7 +118,7 @@ def drive(
         list_allocations=places.routes.list_allocations,
         read=places.read,
         search=places.search,
-        watch=sampler.watching(curves.watching(places.watch) if has_rules else places.watch),
+        watch=sampler.watching(passing_on(places.watch, curves.changed) if has_rules else places.watch),
         observe=naming(observe, parameters),
         inputs=inputs_of(manifest, app.home),
         budgets=places.budgets,

@@ -46,7 +46,6 @@ from jobs.spec import SPEC_KEY
 from regions.errors import NotFound as NotFoundInRegion
 from regions.errors import RegionUnreachable
 from regions.model import Allocation
-from regions.nomad.client import NomadRegion
 from regions.storage.errors import NotFound
 
 ASK_S = 5.0
@@ -196,6 +195,8 @@ class Evidence:
     def _asked(self, region: str, job_id: str) -> Child | None:
         if region not in self._app.config.regions:
             return None
+        from regions.nomad.client import NomadRegion
+
         client = NomadRegion(self._app.config.regions[region], timeout_s=ASK_S, deadline_s=ASK_S)
         try:
             return client.job(job_id), client.allocations(job_id=job_id)[0]

@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from federation.code.pack import PackedCode
 from federation.config.model import Config
 from federation.deploy.prepare import JobRequest
 from federation.errors import UsageError
@@ -21,8 +20,12 @@ from federation.plan import policy_named
 from federation.run.stop_when import checked_stop_when
 from federation.run.user_limits import Patience
 from federation.text import duration_s, is_duration
-from jobs.params.sweep import SLOTS_MAX, Asks, check_asks
+from jobs.params.checks import check_asks
+from jobs.params.sweep import SLOTS_MAX, Asks
 from jobs.spec import JobShape, checked_version
+
+if TYPE_CHECKING:
+    from federation.code.pack import PackedCode  # brings all that packs code, which only `fedml run` has a use for
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,8 @@ FILE_BYTES_MAX = 4 << 20
 TASKS_MAX = 1_000
 """So many slots are read at most."""
 REGION_READS = 4
+READ_S = 15.0
+"""What one request to a region may take, with all attempts."""
 PLACES_AT_ONCE = 8
 
 
@@ -110,7 +112,7 @@ def _of_region(app: App, region: str, tasks: Mapping[str, TaskCurves]) -> Read:
     """The curves of these children, as far as their region still has them."""
     if region not in app.config.regions:
         return [], f"{region}: fedml.toml has no such region"
-    client = app.client(region)
+    client = app.client(region).within(READ_S)
 
     def read(allocation: Allocation) -> list[TaskCurves]:
         of_file = partial(client.read_file_from, allocation.id, CURVES_PATH, limit_bytes=FILE_BYTES_MAX)

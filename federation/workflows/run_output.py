@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from federation.app import App
 from federation.errors import UsageError
@@ -16,7 +16,9 @@ from federation.workflows.runs import Runs
 from jobs.errors import FedmlError
 from regions.errors import NotFound
 from regions.model import Allocation
-from regions.nomad.client import NomadRegion
+
+if TYPE_CHECKING:
+    from regions.nomad.client import NomadRegion
 
 FOLLOW_S = 1.0
 """Pause between two reads of a followed stream."""

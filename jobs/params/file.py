@@ -26,6 +26,14 @@ PAYLOADS_BYTES_MAX = 256 * 1024 * 1024
 """All payloads of one run together: a coordinator holds them in memory."""
 _UNPACKED_BYTES_MAX = 2 * PAYLOADS_BYTES_MAX
 """Payloads are kept in base64."""
+_NOT_TEXT = {
+    codecs.BOM_UTF16_LE: ("the file is UTF-16, not UTF-8", "save the file as UTF-8"),
+    codecs.BOM_UTF16_BE: ("the file is UTF-16, not UTF-8", "save the file as UTF-8"),
+    b"\x1f\x8b": ("the file is compressed (gzip)", "unpack it first"),
+    b"PK\x03\x04": ("the file is a zip archive or a spreadsheet", "save it as CSV"),
+}
+"""How files begin that are no text: what they are, and what to do."""
+_QUOTES = "a quoted cell ends at its closing quote; a quote inside it is written twice"
 _SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 
 
@@ -44,6 +52,8 @@ def read_params(path: Path) -> Rows:
     An empty cell and a null leave the key out of that row. White space around a cell is dropped, and so is a row of empty
     cells. Raises InvalidMeta for a row that is broken or comes twice, naming its line.
     """
+    if path.suffix.lower() == ".gz":
+        raise InvalidMeta(f"--params {path}: the file is compressed", hint=f"unpack it first:  gunzip {path.name}")
     readers = {".csv": _csv_rows, ".tsv": _tsv_rows, ".jsonl": _json_rows, ".ndjson": _json_rows}
     if path.suffix.lower() not in readers:
         raise InvalidMeta(
@@ -55,9 +65,9 @@ def read_params(path: Path) -> Rows:
         raise InvalidMeta(f"--params {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         number = error.object.count(b"\n", 0, error.start) + 1
-        is_utf16 = error.object.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-        problem = "the file is UTF-16, not UTF-8" if is_utf16 else "this line is not UTF-8 text"
-        raise InvalidMeta(f"{path.name}:{number}: {problem}", hint="save the file as UTF-8") from None
+        found = next((found for magic, found in _NOT_TEXT.items() if error.object.startswith(magic)), None)
+        problem, hint = found or ("this line is not UTF-8 text", "save the file as UTF-8")
+        raise InvalidMeta(f"{path.name}:{number}: {problem}", hint=hint) from None
     return rows_of(path.name, readers[path.suffix.lower()](path.name, text))
 
 
@@ -172,9 +182,10 @@ def _csv_rows(source: str, text: str, separator: str = ",") -> Iterator[tuple[in
             else:
                 yield number, {name: typed(cell) for name, cell in zip(header, cells, strict=True) if cell}
     except csv.Error as error:
+        is_long = "field limit" in str(error)
+        hint = "put large parameters in an object store and send the URL" if is_long else _QUOTES
         raise InvalidMeta(
-            f"{source}:{before + 1}: broken CSV: {error}",
-            hint="a quoted cell ends at its closing quote; a quote inside it is written twice",
+            f"{source}:{before + 1}: {'a cell is too long' if is_long else f'broken CSV: {error}'}", hint=hint
         ) from None
 
 
@@ -201,6 +212,8 @@ def _json_rows(source: str, text: str) -> Iterator[tuple[int, dict[str, Value]]]
         def broken(why: str, number: int = number) -> NoReturn:
             raise InvalidMeta(f"{source}:{number}: {why}", hint='one JSON object a line: {"lr": 0.1, "depth": 3}')
 
+        if line.lstrip().startswith("["):
+            broken("a list begins here, and the file is to have one JSON object a line")
         try:
             # Numbers as they are written, where writing them again wouldn't give the same text (1e-5).
             row: Any = json.loads(

@@ -59,8 +59,11 @@ class BucketStore(BucketReads):
         metadata: Mapping[str, str] | None = None,
     ) -> ObjectInfo:
         """See `Store.put`."""
-        name = self._name(key)
         noted = Noted(hashlib.sha256(data).hexdigest(), secrets.token_hex(16), content_type, dict(metadata or {}))
+        return self._put(key, data, mode, noted)
+
+    def _put(self, key: str, data: bytes, mode: Mode, noted: Noted) -> ObjectInfo:
+        name = self._name(key)
         retries = Retries(self.patience)
         while True:
             try:
@@ -79,7 +82,7 @@ class BucketStore(BucketReads):
                 if own is None:
                     raise self._refused(key, mode) from failure
                 etag = own.etag
-            return ObjectInfo(key, len(data), etag, noted.sha256, None, content_type, noted.metadata)
+            return ObjectInfo(key, len(data), etag, noted.sha256, None, noted.content_type, noted.metadata)
 
     def put_file(
         self,
@@ -96,9 +99,10 @@ class BucketStore(BucketReads):
         with opened_source(path) as source:
             if source.size_bytes <= self.single_put_bytes_max:
                 data = b"".join(source.chunks())
-                if sha256 and hashlib.sha256(data).hexdigest() != sha256:
+                noted = Noted(hashlib.sha256(data).hexdigest(), secrets.token_hex(16), content_type)
+                if sha256 not in ("", noted.sha256):
                     raise source.changed()
-                info = self.put(key, data, content_type=content_type)
+                info = self._put(key, data, Overwrite(), noted)
                 if progress is not None:
                     progress(source.size_bytes)
                 return info

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,7 +33,8 @@ class SourceFile:
     def chunks(self) -> Iterator[bytes]:
         """All bytes in pieces, then the check that nothing changed. Raises IntegrityError."""
         offset = 0
-        while chunk := self.read(offset, CHUNK_BYTES):
+        # No more is asked for than is expected: a read takes room for all that it asks for.
+        while chunk := self.read(offset, min(CHUNK_BYTES, max(0, self.size_bytes - offset) + 1)):
             offset += len(chunk)
             yield chunk
         self.refuse_changed(offset)
@@ -78,13 +80,16 @@ class SourceFile:
 @contextmanager
 def opened_source(path: Path) -> Iterator[SourceFile]:
     """The file, open for reading. Raises StoreError that names it when it can't be opened or is not a regular file."""
-    if path.exists() and not path.is_file():
-        raise StoreError(f"can't read {path}: it is not a regular file")
+    irregular = StoreError(f"can't read {path}: it is not a regular file")
     try:
-        file = os.open(path, os.O_RDONLY)
+        file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe would be waited for
     except OSError as error:
+        if path.exists() and not path.is_file():
+            raise irregular from error
         raise StoreError(f"can't read {path}: {error.strerror}") from error
     try:
+        if not stat.S_ISREG(os.fstat(file).st_mode):
+            raise irregular
         yield SourceFile(path, file)
     finally:
         os.close(file)

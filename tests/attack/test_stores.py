@@ -181,12 +181,12 @@ def test_a_store_answers_anything(scene: Scene, s3: FakeS3, data: st.DataObject)
 )
 def test_a_list_that_never_ends_is_an_error(scene: Scene, s3: FakeS3, body: bytes) -> None:
     s3.answers = [(200, {}, body)]
-    (done,) = scene.attack([("index", "sync")], limit_s=COMMAND_S)
+    (done,) = scene.attack([("index", "sync")])
     assert done.code == 1, "the same token again must be refused, not followed until somebody interrupts"
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_an_empty_store_is_no_error_of_ours(scene: Scene, s3: FakeS3, command: tuple[str, ...]) -> None:
     s3.answers = [(404, {}, ERROR.format(code="NoSuchKey", text="no").encode())]
-    (done,) = scene.attack([command], limit_s=COMMAND_S)
+    (done,) = scene.attack([command])
     assert done.code in (0, 1), done.err

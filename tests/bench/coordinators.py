@@ -39,7 +39,7 @@ def figures(folder: Path) -> Iterator[Figure]:
         subprocess.run([FEDML, "deploy"], cwd=folder, check=True, capture_output=True)
         took_s = _all_at_once(folder)
     finally:
-        subprocess.run([FEDML, "dev", "down", "--purge"], cwd=folder, check=True, capture_output=True)
+        subprocess.run([FEDML, "dev", "down", "--purge", "--yes"], cwd=folder, check=True, capture_output=True)
     median_s = statistics.median(took_s)
     late = max(took_s) / median_s
     yield Figure(

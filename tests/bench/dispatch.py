@@ -112,7 +112,7 @@ def real_regions(folder: Path, binary: str) -> Iterator[Regions]:
         state = json.loads((folder / ".fedml" / "dev" / "state.json").read_text())["servers"]
         yield Regions(folder, tuple(f"http://127.0.0.1:{state[f'region:{name}']['port']}" for name in REGIONS))
     finally:
-        subprocess.run([FEDML, "dev", "down", "--purge"], cwd=folder, check=True, capture_output=True)
+        subprocess.run([FEDML, "dev", "down", "--purge", "--yes"], cwd=folder, check=True, capture_output=True)
 
 
 def ours(regions: Regions, slots: int) -> Took:

@@ -76,7 +76,7 @@ def counted(folder: Path, slots: int, *, results: str, job: str, keep_logs: str)
             subprocess.run(command, cwd=folder, check=True, capture_output=True)
             return sum((proxy.counts for proxy in proxies.values()), Counter())
     finally:
-        subprocess.run([FEDML, "dev", "down", "--purge"], cwd=folder, check=True, capture_output=True)
+        subprocess.run([FEDML, "dev", "down", "--purge", "--yes"], cwd=folder, check=True, capture_output=True)
 
 
 def cases(folder: Path) -> Iterator[tuple[str, int, Counter[str]]]:

@@ -1,13 +1,14 @@
 """The stores' figures: large files, many small ones and listings against each SDK's own best way, on the same server; memory.
 
 All that is held against each other is run in turn, A B C A B C …, and the median of the ratios of each turn is quoted, so
-that whatever else the machine does hits all alike. obstore (Rust) is measured beside them where it is installed, without
-a goal. A kind whose server isn't installed is left out.
+that whatever else the machine does hits all alike. obstore (Rust) is measured beside them where it is installed.
+A kind whose server isn't installed is left out.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import secrets
 import statistics
@@ -19,6 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from federation.publish.publish import publish
 from regions.model import StoreConfig
 from regions.storage import open_store, store_url
 from regions.storage.store import Create, Store
@@ -32,6 +34,7 @@ LARGE_MB = 200
 SMALL_FILES = 1000
 SMALL_BYTES = 4096
 LISTED = 10_000
+PUBLISHED = 10_000
 MEMORY_FILE_MB = 1000
 MEMORY_LIMIT_MB = 150
 TURNS = 3
@@ -65,6 +68,7 @@ def figures(folder: Path) -> Iterator[Figure]:
             sdks.append(AzureBlobs(stack.enter_context(azurite.azurite_server())))
         for sdk in sdks:
             yield from _against(sdk, open_store(sdk.config), folder)
+            yield _published(sdk, folder)
     if not Path("/proc/self/status").exists():  # only Linux tells the peak of one process
         return
     yield _memory("file", folder_url(folder / "store"), folder)
@@ -90,17 +94,22 @@ def _large(sdk: Sdk, ours: Store, folder: Path) -> Iterator[Figure]:
     source, target = folder / "large", folder / "copy"
     source.write_bytes(data := secrets.token_bytes(LARGE_MB * MB))
     sha256 = hashlib.sha256(data).hexdigest()
-    seconds, up, unknown = _in_turn(
+    acts = [
         lambda: ours.put_file("large", source, sha256=sha256),
         lambda: sdk.up(source, "theirs"),
         lambda: ours.put_file("large", source),
-    )
+    ]
+    if sdk.obstore is not None and sdk.has_obstore_up:
+        acts.append(lambda: sdk.obstore_up(source, "rust"))
+    seconds, up, unknown, *rust = _in_turn(*acts)
     name, best = f"{sdk.name}: {LARGE_MB} MB up", "the SDK's own best way"
-    yield at_least(name, LARGE_MB / seconds, "MB/s", best, up, 0.9)
+    yield at_least(name, LARGE_MB / seconds, "MB/s", best, up, sdk.up_goal)
     unknown_s = seconds * unknown
     yield _printed(f"{name}, its sha256 not known before", unknown_s, best, up / unknown)
-    if sdk.obstore is not None and sdk.has_obstore_up:
-        yield _printed(name, seconds, "obstore", _seconds(lambda: sdk.obstore_up(source, "rust")) / seconds)
+    if rust:
+        yield at_least(name, LARGE_MB / seconds, "MB/s", "obstore", rust[0], 0.8)
+    elif sdk.obstore is None:
+        print(f"{name}: not held against obstore, which isn't installed")
     seconds, down = _in_turn(lambda: ours.get_file("large", target), lambda: sdk.down("large", target))
     name = f"{sdk.name}: {LARGE_MB} MB down"
     yield at_least(name, LARGE_MB / seconds, "MB/s", best, down, 0.9)
@@ -120,7 +129,7 @@ def _small(sdk: Sdk, ours: Store) -> Iterator[Figure]:
         lambda: _many(lambda name: sdk.put(f"listed/{name}", data), SMALL_FILES),
     )
     name = f"{sdk.name}: {SMALL_FILES} × {SMALL_BYTES} B created, {THREADS} threads"
-    yield at_least(name, SMALL_FILES / seconds, "files/s", "the SDK with as many threads", ratio, 0.9)
+    yield at_least(name, SMALL_FILES / seconds, "files/s", "the SDK with as many threads", ratio, 1.0)
     _many(lambda name: sdk.put(f"listed/{name}", b""), LISTED - 2 * TURNS * SMALL_FILES)
     seconds, ratio = _in_turn(
         lambda: _exactly(LISTED, sum(1 for _ in ours.list("listed/"))),
@@ -128,6 +137,34 @@ def _small(sdk: Sdk, ours: Store) -> Iterator[Figure]:
     )
     name, took = f"{sdk.name}: list of {LISTED}", 1 / ratio
     yield Figure(name, round(seconds, 3), "s", "the SDK's paginator", round(took, 3), "≤ 1.1", took <= 1.1)
+
+
+def _published(sdk: Sdk, folder: Path) -> Figure:
+    """Many small files by `publish`, hashes and record included, against a loop over the same files."""
+    source = folder / "many"
+    source.mkdir(exist_ok=True)
+    for number in range(PUBLISHED):
+        (source / f"{number:05d}").write_bytes(secrets.token_bytes(SMALL_BYTES))
+    task = {
+        "NOMAD_REGION": "us",
+        "NOMAD_JOB_ID": "bench/dispatch-1-a",
+        "NOMAD_GROUP_NAME": "g",
+        "NOMAD_ALLOC_INDEX": "0",
+        "NOMAD_DC": "dc1",
+        "FEDML_STORES": json.dumps({"dc1": store_url(sdk.config)}),
+    }
+
+    def loop() -> None:
+        with ThreadPoolExecutor(THREADS) as pool:
+            paths = list(source.iterdir())
+            for done in [
+                pool.submit(lambda path: sdk.put(f"loop/{path.name}", path.read_bytes()), path) for path in paths
+            ]:
+                done.result()
+
+    seconds, ratio = _in_turn(lambda: publish(source, environ=task | {"NOMAD_ALLOC_ID": secrets.token_hex(8)}), loop)
+    name = f"{sdk.name}: {PUBLISHED} × {SMALL_BYTES} B published"
+    return at_least(name, PUBLISHED / seconds, "files/s", "the SDK's loop over the same files", ratio, 0.9)
 
 
 def _in_turn(*acts: Callable[[], object]) -> list[float]:

@@ -26,6 +26,8 @@ class Sdk(ABC):
     obstore: Any = None
     """The same place by obstore; None where that isn't installed."""
     has_obstore_up = True
+    up_goal = 0.9
+    """The goal for a large file up."""
 
     @abstractmethod
     def up(self, path: Path, key: str) -> None:
@@ -60,6 +62,7 @@ class Sdk(ABC):
 
 class Boto3(Sdk):
     name = "S3 (moto)"
+    up_goal = 0.95
 
     def __init__(self, endpoint: str) -> None:
         import boto3

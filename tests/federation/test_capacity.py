@@ -272,7 +272,6 @@ def test_a_region_that_the_job_may_not_run_in_is_not_asked() -> None:
     assert (answer.problem, answer.detail, region.asked) == (Reason.NOT_ALLOWED, "only eu", 0)
 
 
-@pytest.mark.timeout(120)
 def test_a_region_that_drips_costs_its_own_deadline_and_the_others_are_shown() -> None:
     with hostile_server(DRIPPING["drips the body"]) as server:
         where = nomad_model.Region(name="eu", addresses=(server.address,), datacenters={}, nomad_region="eu")

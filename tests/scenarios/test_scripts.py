@@ -46,7 +46,7 @@ from tests.scenarios.script import (
 IS_SOAK = bool(os.environ.get("SOAK"))
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.timeout(1500 if IS_SOAK else 180),
+    pytest.mark.timeout(1500),
 ]
 HALF = 250 if IS_SOAK else 12
 NODES = 'nodes = [{ name = "us-1", datacenter = "us-east-1", cpu_mhz = 4000, memory_mb = 8192 }]'

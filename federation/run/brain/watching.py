@@ -6,6 +6,7 @@ Results decide: whatever Nomad says of a child, the stores are asked before its 
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Mapping
 
 from federation.run.brain.causes import STOPPED, Cause, cause_of, has_ended_well
@@ -20,6 +21,8 @@ from regions.model import Allocation
 
 INSPECTIONS_A_LIST = 4
 """Inspections at the same moment in one region for which lists are asked instead."""
+TOGETHER_S = 2.0
+"""Those that are planned for the same span of this length happen together."""
 TROUBLES_TOLD = 3
 """Of one attempt."""
 
@@ -56,10 +59,11 @@ class Watching:
             attempt = state.attempt(number, attempt_number)
             if attempt.inspect_at_s == due_s:
                 attempt.inspect_at_s = None
+                is_routine = (number, attempt_number) in self._routine
+                self._routine.discard((number, attempt_number))
                 if not attempt.is_open:
-                    self._routine.discard((number, attempt_number))
-                elif (number, attempt_number) in self._routine:
-                    self._routine.discard((number, attempt_number))
+                    continue
+                if is_routine and self._is_told_by_lists(attempt):
                     routine.setdefault(attempt.region, {})[number, attempt_number] = attempt.job_id
                 else:
                     state.out.append(Inspect(number, attempt.number, attempt.region, attempt.job_id))
@@ -77,9 +81,12 @@ class Watching:
         if len(children) < INSPECTIONS_A_LIST:
             state.out.extend(Inspect(*pair, region, job_id) for pair, job_id in children.items())
             return
-        # Of several allocations, one may have ended unnoticed while the others go on.
-        running = (pair for pair in children if state.keys_a_slot == 1 and state.attempt(*pair).phase is Phase.RUNNING)
+        running = (pair for pair in children if state.attempt(*pair).phase is Phase.RUNNING)
         state.out.append(InspectAll(region, children, frozenset(running)))
+
+    def _is_told_by_lists(self, attempt: Attempt) -> bool:
+        """Of several allocations that run, one may have ended unnoticed while the others go on: lists don't tell that."""
+        return self._state.keys_a_slot == 1 or attempt.phase is not Phase.RUNNING
 
     def _overdue(self, number: int, attempt: Attempt) -> None:
         """Ends a phase that takes too long: a running child is stopped; a waiting one is bound elsewhere if there is room.
@@ -115,11 +122,12 @@ class Watching:
         due_s = self._state.now_s + delay_s
         is_sooner = attempt.inspect_at_s is None or due_s < attempt.inspect_at_s
         if attempt.is_open and attempt.job_id and is_sooner:
-            attempt.inspect_at_s = due_s
             if delay_s >= self._state.limits.quiet_s and not attempt.troubles:
                 self._routine.add((number, attempt.number))
+                due_s = math.ceil(due_s / TOGETHER_S) * TOGETHER_S
             else:
                 self._routine.discard((number, attempt.number))
+            attempt.inspect_at_s = due_s
             heapq.heappush(self._inspections, (due_s, number, attempt.number))
 
     # ── news ──────────────────────────────────────────────────────────────────────────────────────────────────────────

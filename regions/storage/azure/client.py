@@ -25,7 +25,7 @@ def container_client(config: StoreConfig, account: str, container: str, endpoint
         address_of(account, endpoint),
         container,
         credential=_credential(config, account),
-        transport=_transport(config),
+        transport=_transport(),
         max_chunk_get_size=RANGE_BYTES,
         retry_total=0,
         max_single_put_size=_SINGLE_PUT_BYTES_MAX,
@@ -37,7 +37,7 @@ def service_client(config: StoreConfig, account: str, endpoint: str | None, cred
     from azure.storage.blob import BlobServiceClient
 
     address = address_of(account, endpoint)
-    return BlobServiceClient(address, credential=credential, retry_total=0, transport=_transport(config))
+    return BlobServiceClient(address, credential=credential, retry_total=0, transport=_transport())
 
 
 def address_of(account: str, endpoint: str | None) -> str:
@@ -48,15 +48,14 @@ def address_of(account: str, endpoint: str | None) -> str:
     return endpoint if host.startswith(f"{account}.") else f"{endpoint}/{account}"
 
 
-def _transport(config: StoreConfig) -> Any:
+def _transport() -> Any:
     from azure.core.pipeline.transport import RequestsTransport
     from requests import Session
 
-    from regions.limited_requests import LimitedAdapter
+    from regions.limited_requests import LimitedAdapter, read_environment_once
 
     session = Session()
-    if config.anonymous:
-        session.auth = lambda request: request  # else requests takes credentials from ~/.netrc
+    read_environment_once(session)
     for scheme in ("http://", "https://"):
         session.mount(scheme, LimitedAdapter(pool_connections=CONNECTIONS, pool_maxsize=CONNECTIONS))
     return RequestsTransport(

@@ -13,7 +13,6 @@ Metadata is one field of JSON, since Azure's names must be identifiers.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -30,7 +29,7 @@ from regions.storage.bucket import BucketStore
 from regions.storage.bucket_rules import Kind, Rule, azure_lock, azure_versions
 from regions.storage.errors import NotSupported, StoreError, Unavailable
 from regions.storage.object_metadata import Noted
-from regions.storage.parts import part_bytes, parts_at_once, send_parts
+from regions.storage.parts import send_file
 from regions.storage.sdk_store import (
     BINARY,
     SENDS,
@@ -81,14 +80,6 @@ class AzureStore(BucketStore):
         from azure.storage.blob import BlobBlock, ContentSettings
 
         name = self._name(key)
-        digest = hashlib.sha256()
-
-        def parts() -> Iterator[bytes]:
-            for part in source.parts(part_bytes(source.size_bytes)):
-                digest.update(part)
-                yield part
-            if sha256 not in ("", digest.hexdigest()):
-                raise source.changed()
 
         def send(number: int, body: bytes) -> str:
             block = f"{nonce}-{number:06d}"
@@ -100,8 +91,9 @@ class AzureStore(BucketStore):
             progress(len(body))
             return block
 
-        blocks = [BlobBlock(block) for block in send_parts(parts(), send, parts_at_once(source.size_bytes))]
-        noted = Noted(digest.hexdigest(), nonce, content_type)
+        sent, sha256 = send_file(source, send, sha256)
+        blocks = [BlobBlock(block) for block in sent]
+        noted = Noted(sha256, nonce, content_type)
 
         def commit(client: Any) -> Any:
             settings = ContentSettings(content_type=content_type)

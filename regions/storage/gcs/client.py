@@ -16,7 +16,7 @@ def new_client(config: StoreConfig, endpoint: str | None) -> Any:
     """The SDK's client, its own retries off. Raises PermissionDenied without credentials."""
     from google.cloud.storage import Client
 
-    from regions.limited_requests import LimitedAdapter
+    from regions.limited_requests import LimitedAdapter, read_environment_once
 
     options = {"api_endpoint": endpoint} if endpoint else None
     # The project only matters for making and listing buckets.
@@ -28,8 +28,7 @@ def new_client(config: StoreConfig, endpoint: str | None) -> Any:
         tokens = getattr(client._http, "_auth_request_session", None)  # which asks for access tokens
         if tokens is not None:
             tokens.mount(scheme, LimitedAdapter())
-    if config.anonymous:
-        client._http.auth = lambda request: request  # else requests takes credentials from ~/.netrc
+    read_environment_once(client._http)
     return client
 
 

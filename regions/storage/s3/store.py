@@ -24,7 +24,7 @@ from regions.storage.bucket import BucketStore
 from regions.storage.bucket_rules import Kind, Rule, s3_lifecycle, s3_lock, s3_versions
 from regions.storage.errors import NotSupported, PermissionDenied, StoreError, Unavailable
 from regions.storage.object_metadata import Noted, read_fields
-from regions.storage.parts import part_bytes, parts_at_once, send_parts
+from regions.storage.parts import send_file
 from regions.storage.s3.errors import store_error
 from regions.storage.sdk_store import (
     BINARY,
@@ -94,9 +94,8 @@ class S3Store(BucketStore):
             progress(len(body))
             return {"PartNumber": number + 1, "ETag": f'"{etag}"'}
 
-        parts = source.parts(part_bytes(source.size_bytes), sha256)
         try:
-            sent = send_parts(parts, send, parts_at_once(source.size_bytes))
+            sent, _ = send_file(source, send, sha256)
             whole = place | {"MultipartUpload": {"Parts": sent}}
             answer = self._call("put", key, lambda client: client.complete_multipart_upload(**whole), _COMPLETION)
             return _etag(answer), sha256
@@ -197,6 +196,7 @@ class S3Store(BucketStore):
     def _new_client(self) -> Any:
         from botocore import UNSIGNED
         from botocore.config import Config
+        from botocore.handlers import convert_body_to_file_like_object
         from botocore.session import Session
 
         from regions.limited_http import limited_pools
@@ -227,6 +227,10 @@ class S3Store(BucketStore):
             keys["aws_secret_access_key"] = config.secret_access_key.read()
         place = {"region_name": config.location, "endpoint_url": self._endpoint}
         client = Session(profile=config.profile).create_client("s3", **place, config=Config(**options), **keys)
+        for operation in ("PutObject", "UploadPart"):
+            # Bytes go out as they are. As a file, which botocore makes of them, they are announced first (a round trip for
+            # each object: `Expect: 100-continue`) and sent in pieces of 16 KiB.
+            client.meta.events.unregister(f"before-parameter-build.s3.{operation}", convert_body_to_file_like_object)
         http = client._endpoint.http_session
         limited_pools(http._manager)
         http._pool_classes_by_scheme = http._manager.pool_classes_by_scheme  # for the managers of proxies, made later

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ import typer.main
 
 from federation.cli import app, run
 
+ROOT = Path(__file__).parents[3]
 HEAVY = (
     "boto3",
     "botocore",
@@ -37,6 +40,56 @@ def test_help_loads_no_sdk() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout.splitlines()[-1]) == [0, []]
+
+
+SDKS = tuple(name for name in HEAVY if name not in ("pydantic", "rich", "sqlite3"))
+HOME_IN_A_FOLDER = """
+[federation]
+name = "small"
+home = "file://./home"
+[regions.us]
+addresses = ["http://127.0.0.1:9"]
+store = "file://./us"
+[regions.us.datacenters.dc1]
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "unwanted"),
+    [
+        (["publish", "model.bin"], (*SDKS, "rich", "sqlite3")),
+        (["index", "list"], (*SDKS, "rich")),
+        (["index", "list", "--json"], (*SDKS, "rich")),
+        (["runs", "list"], SDKS),
+        (["runs", "list", "--json"], SDKS),
+    ],
+    ids=" ".join,
+)
+def test_a_command_loads_only_what_it_needs(arguments: list[str], unwanted: tuple[str, ...], tmp_path: Path) -> None:
+    (tmp_path / "fedml.toml").write_text(HOME_IN_A_FOLDER)
+    (tmp_path / "model.bin").write_bytes(b"weights")
+    task = {
+        "NOMAD_ALLOC_ID": "a1",
+        "NOMAD_REGION": "us",
+        "NOMAD_JOB_ID": "train/dispatch-1-a",
+        "NOMAD_DC": "dc1",
+        "NOMAD_GROUP_NAME": "g",
+        "NOMAD_ALLOC_INDEX": "0",
+        "FEDML_STORES": json.dumps({"dc1": f"file://{tmp_path}/us"}),
+    }
+    script = (
+        f"import json, sys\nfrom federation.cli import run\ncode = run({arguments!r})\n"
+        f"print(json.dumps([code, sorted({{m.split('.')[0] for m in sys.modules}} & set({unwanted!r}))]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **task},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(done.stdout.splitlines()[-1]) == [0, []], done.stderr
 
 
 def commands(group: Any, path: str = "fedml") -> Iterator[tuple[str, Any]]:

@@ -12,7 +12,7 @@ import pytest
 
 from federation.code import git as git_room
 from federation.code import pack as packing
-from federation.code.pack import PackedFile, pack
+from federation.code.pack import pack
 from federation.errors import CodeError
 from tests.federation.code.helpers import git, repository, write
 
@@ -57,7 +57,7 @@ def test_the_hash_is_that_of_a_plain_tar_that_never_changes(tmp_path: Path) -> N
         packed.path.stat().st_size,
         hashlib.sha256(packed.path.read_bytes()).hexdigest(),
     )
-    assert packed.files[:2] == (PackedFile("a.py", 1), PackedFile("b.py", 3))
+    assert packed.paths[:2] == ("a.py", "b.py")
 
 
 @pytest.mark.parametrize("environment", [{"LC_ALL": "C", "TZ": "Asia/Tokyo"}, {"LC_ALL": "C", "PATH": "/nothing"}])
@@ -105,7 +105,7 @@ def test_a_script_brings_its_lock_alone(tmp_path: Path) -> None:
         tmp_path / "a", {"train.py": "import os, fedml_task\n", "train.py.lock": "x", ".env": "", "other.py": ""}
     )
     packed = pack(root / "train.py", tmp_path / "cache")
-    assert [file.path for file in packed.files] == ["train.py", "train.py.lock"]
+    assert packed.paths == ("train.py", "train.py.lock")
     assert packed.lock_sha256 == hashlib.sha256(b"x").hexdigest()
     assert pack(write(tmp_path / "b", {"run.sh": "x"}) / "run.sh", tmp_path / "cache").lock_sha256 == ""
 

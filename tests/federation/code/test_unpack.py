@@ -150,7 +150,9 @@ kinds = st.sampled_from(
 hostile = st.lists(st.tuples(names, kinds, names, st.integers(0, 0o7777), st.binary(max_size=3)), max_size=6)
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(hostile, st.lists(st.tuples(st.integers(0, 8000), st.integers(0, 255)), max_size=2), st.integers(0, 3000))
 def test_no_tar_writes_outside_of_its_folder(
     tmp_path_factory: pytest.TempPathFactory, members: list[Member], flips: list[tuple[int, int]], cut: int

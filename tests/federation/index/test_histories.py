@@ -234,7 +234,9 @@ class Model:
         return {"committed": "added"}.get(state, state)
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(operations=OPERATIONS, turns=st.lists(st.integers(0, 2), min_size=14, max_size=14))
 def test_the_catalog_is_the_fold_of_the_log(
     memory_store: Any, make_record: MakeRecord, operations: list[Any], turns: list[int]

@@ -56,7 +56,7 @@ def killed_at_work(url: str, folder: Path, seat: int) -> list[Operation]:
     return history
 
 
-@pytest.mark.timeout(1800 if IS_LONG else 180)
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("processes", PROCESSES)
 @pytest.mark.parametrize("kind", ["file", "s3"] if IS_LONG else ["file"])
 def test_processes_killed_at_work_have_an_order(

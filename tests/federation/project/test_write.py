@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path, PurePosixPath
 from urllib.parse import parse_qs, urlsplit
 
+import certifi
 import pytest
 import typer
 from typer.testing import CliRunner, Result
@@ -301,7 +302,7 @@ def test_tls_files_given_as_options_are_written_with_their_whole_path(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("NOMAD_CACERT", "/other/ca.pem")  # the option counts, not the variable
-    (tmp_path / "ca.pem").write_text("")
+    (tmp_path / "ca.pem").write_bytes(Path(certifi.where()).read_bytes())
     result = fedml_init(
         tmp_path / "sales", "--from", address, *STORES, "--ca-cert", "ca.pem", "--tls-server-name", "server.us.nomad"
     )

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from federation.errors import PublishError
-from federation.publish.publish import SMALL_FILE_BYTES_MAX, SMALL_FILES_AT_ONCE, publish
+from federation.publish.publish import FILES_AT_ONCE, publish
 from federation.result import ResultRecord
 from jobs.errors import FedmlError
 from regions.model import StoreConfig
@@ -171,7 +171,7 @@ def test_interrupted_anywhere_there_is_no_record_and_the_next_try_goes_on(
 _DYING = """
 import os, signal, sys, threading
 from pathlib import Path
-from federation.publish.publish import SMALL_FILE_BYTES_MAX, SMALL_FILES_AT_ONCE, publish
+from federation.publish.publish import FILES_AT_ONCE, publish
 from regions.storage.file.write import ObjectWrite
 
 when, number = sys.argv[2], int(sys.argv[3])
@@ -239,7 +239,7 @@ def test_many_and_large_files_go_side_by_side_within_bounds(
     for number in range(40):
         (folder / f"small-{number}").write_bytes(b"%d" % number * 1000)
     for number in range(3):
-        (folder / f"large-{number}").write_bytes(b"x" * (SMALL_FILE_BYTES_MAX + 1 + number))
+        (folder / f"large-{number}").write_bytes(b"x" * (FILES_AT_ONCE[-1][0] + 1 + number))
     lock, running, most = threading.Lock(), {"small": 0, "large": 0}, {"small": 0, "large": 0}
     together = threading.Barrier(2)
     put_file = FileStore.put_file
@@ -260,7 +260,7 @@ def test_many_and_large_files_go_side_by_side_within_bounds(
     monkeypatch.setattr(FileStore, "put_file", watched)
     assert len(publish(folder, environ=environ).record.files) == 47
     assert most["large"] == 1
-    assert 2 <= most["small"] <= SMALL_FILES_AT_ONCE
+    assert 2 <= most["small"] <= FILES_AT_ONCE[0][1]
 
 
 def test_origin_and_data_stand_in_the_record(folder: Path, environ: dict[str, str]) -> None:

@@ -115,7 +115,7 @@ def test_lists_tell_of_children_that_wait_or_run_and_others_are_asked_for_alone(
     running.status, started.status, dead.status = "running", "running", "dead"
     waiting.has_evaluation = hopeless.has_evaluation = True
     told = inspected(execution, region, running=frozenset({(3, 1)}))
-    assert told == ["queued", "pending", "unlisted", "running", "unlisted", "unlisted"]
+    assert told == ["queued", "pending", "unlisted", "running", "running", "unlisted"]
     del region.children[waiting.id]
     children = {(0, 1): waiting.id}
     assert [event.status for event in execution.do(cmd.InspectAll("us", children, frozenset()))] == ["unlisted"]  # type: ignore[union-attr]

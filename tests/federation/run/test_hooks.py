@@ -115,7 +115,6 @@ def _living(group: int) -> list[str]:
     return found
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("hostile", HOSTILE)
 def test_a_command_that_does_not_end_is_ended_with_all_that_it_started(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hostile: str
@@ -129,7 +128,6 @@ def test_a_command_that_does_not_end_is_ended_with_all_that_it_started(
         time.sleep(0.02)
 
 
-@pytest.mark.timeout(120)
 def test_a_command_that_leaves_a_daemon_behind_holds_nothing_up(tmp_path: Path) -> None:
     left = "import subprocess, sys; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(5)'])"
     assert hook_command.run_hook("run_failed", [sys.executable, "-c", left], {}, names=[], folder=tmp_path) == ""

@@ -9,8 +9,9 @@ import pytest
 
 from jobs.code_run import CODE_KEY, COMMAND_KEY, PARAMS_KEY, params_of, with_params
 from jobs.errors import ForeignTextError, InvalidMeta
+from jobs.params.checks import check_asks
 from jobs.params.file import rows_of
-from jobs.params.sweep import Asks, Inputs, axes_of, check_asks
+from jobs.params.sweep import Asks, Inputs, axes_of
 from jobs.params.values import Value, params_json
 from jobs.spec import JobShape
 

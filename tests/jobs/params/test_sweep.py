@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs.errors import InvalidMeta
+from jobs.params.checks import check_asks
 from jobs.params.file import pack, payload_lines, payload_of, read_asks, read_params, read_payloads, rows_of, unpack
-from jobs.params.sweep import Asks, Axis, Inputs, Kept, Payload, Sweep, axes_of, check_asks, typed
-from jobs.params.values import text_of
+from jobs.params.sweep import Asks, Axis, Inputs, Kept, Payload, Sweep, axes_of
+from jobs.params.values import text_of, typed
 from jobs.spec import JobShape
 
 SHAPE = JobShape(
@@ -224,7 +225,7 @@ def test_rows_of_json_lines(tmp_path: Path) -> None:
         ("p.jsonl", '{"lr": 1}\n{"lr": null}\n', "p.jsonl:2: the row has no parameter"),
         ("p.jsonl", '{"lr": 1}\n{"lr": "1"}\n', "p.jsonl:2: the same row as line 1"),
         ("p.jsonl", '{"lr": 1}\n{"lr": }\n', "p.jsonl:2: broken JSON: Expecting value (column 8)"),
-        ("p.jsonl", '{"lr": 1}\n[1]\n', "p.jsonl:2: no JSON object"),
+        ("p.jsonl", '{"lr": 1}\n[1]\n', "p.jsonl:2: a list begins here"),
         ("p.jsonl", '{"lr": [1]}\n', "p.jsonl:1: 'lr' is a list"),
         ("p.jsonl", '{"lr": {"a": 1}}\n', "p.jsonl:1: 'lr' is an object"),
         ("p.jsonl", '{"lr": 1, "lr": 2}\n', "p.jsonl:1: key 'lr' comes twice"),
@@ -301,3 +302,35 @@ def test_a_sweep_is_json_and_again() -> None:
     assert Sweep.from_dict(json.loads(json.dumps(asdict(sweep)))) == sweep
     with pytest.raises((TypeError, KeyError)):
         Sweep.from_dict({"axes": [], "params": 3, "payloads": None})
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "said"),
+    [
+        ("a.csv", b"\x1f\x8b\x08\x00x", "a.csv:1: the file is compressed (gzip) | unpack it first"),
+        ("a.csv.gz", b"lr\n1\n", "the file is compressed | unpack it first:  gunzip a.csv.gz"),
+        ("a.csv", b"PK\x03\x04\xff", "a.csv:1: the file is a zip archive or a spreadsheet | save it as CSV"),
+        ("a.csv", b"lr\n" + b"x" * 200_000, "a.csv:2: a cell is too long | put large parameters in an object store"),
+        (
+            "a.jsonl",
+            b'[{"lr": 1},\n{"lr": 2}]\n',
+            "a.jsonl:1: a list begins here, and the file is to",
+        ),
+        ("a.jsonl", b"[1, 2]\n", "a.jsonl:1: a list begins here"),
+    ],
+)
+def test_files_that_are_something_else_are_named(tmp_path: Path, name: str, data: bytes, said: str) -> None:
+    with pytest.raises(InvalidMeta) as caught:
+        read_params(write(tmp_path, name, data))
+    assert said in f"{caught.value.message} | {caught.value.hint}"
+
+
+def test_an_error_of_the_first_row_names_its_line(tmp_path: Path) -> None:
+    rows = read_params(write(tmp_path, "p.csv", "depth,lr\n3," + "x" * 20_000 + "\n"))
+    assert "p.csv:2: the meta has " in refused(Asks(rows=rows))
+
+
+def test_a_line_break_in_a_sweep_is_named() -> None:
+    with pytest.raises(InvalidMeta, match="a value holds a line break"):
+        axes_of(["note=a\nb,c"])
+    assert axes_of(['note="a\nb",c'])[0].values == ("a\nb", "c")

@@ -18,7 +18,6 @@ from regions.nomad.client import NomadRegion
 from tests.emulators.hostile import BROKEN, DRIPPING, ENDLESS, HEAD, Way, answer, drip_handshake, hostile_server
 from tests.emulators.wire_proxy import Mode, wire_proxy
 
-pytestmark = pytest.mark.timeout(120)
 DEADLINE_S = 0.6
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 
 import pytest
 
 from regions.storage import retry
-from regions.storage.errors import Unavailable
+from regions.storage.errors import IntegrityError, Unavailable
 from regions.storage.object_metadata import Noted, read_fields
 from regions.storage.parts import send_parts
 from regions.storage.retry import CONFLICT_TRIES, Patience, RequestConflict, Retries, seconds_of
@@ -80,20 +79,49 @@ def test_a_wish_may_be_a_date(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_parts_are_sent_some_at_once_and_read_as_they_are_needed() -> None:
-    read: list[int] = []
+    in_memory: set[int] = set()
+    lock = threading.Lock()
     all_under_way = threading.Barrier(AT_ONCE)
 
-    def parts() -> Iterator[bytes]:
-        for number in range(3 * AT_ONCE):
-            read.append(number)
-            yield bytes([number])
+    def read(number: int) -> bytes:
+        with lock:
+            in_memory.add(number)
+            assert len(in_memory) <= AT_ONCE
+        return bytes([number])
 
     def send(number: int, part: bytes) -> int:
-        assert max(read) < number + AT_ONCE  # no more than those in flight are in memory
         all_under_way.wait(timeout=30)
+        with lock:
+            in_memory.remove(number)
         return part[0]
 
-    assert send_parts(parts(), send, AT_ONCE) == list(range(3 * AT_ONCE))
+    assert send_parts(3 * AT_ONCE, read, _unchecked, send, AT_ONCE) == list(range(3 * AT_ONCE))
+
+
+def test_a_slow_part_holds_no_other_back() -> None:
+    others_sent = threading.Event()
+    sent: list[int] = []
+
+    def send(number: int, part: bytes) -> int:
+        if number == 0:
+            assert others_sent.wait(30)
+            return number
+        sent.append(number)
+        if len(sent) == 99:
+            others_sent.set()
+        return number
+
+    assert send_parts(100, lambda number: b"", _unchecked, send, AT_ONCE) == list(range(100))
+
+
+def test_parts_are_checked_in_order_and_none_is_sent_unchecked() -> None:
+    checked: list[int] = []
+
+    def send(number: int, part: bytes) -> None:
+        assert number in checked
+
+    send_parts(100, lambda number: b"", lambda number, part: checked.append(number), send, AT_ONCE)
+    assert checked == list(range(100))
 
 
 def test_the_first_part_that_fails_ends_it() -> None:
@@ -105,17 +133,34 @@ def test_the_first_part_that_fails_ends_it() -> None:
             raise Unavailable("number 1")
 
     with pytest.raises(Unavailable, match="number 1"):
-        send_parts((b"" for _ in range(1000)), send, AT_ONCE)
-    assert len(sent) < 20
+        send_parts(1000, lambda number: b"", _unchecked, send, 1)
+    assert sent == [0, 1]
+
+
+def test_a_part_that_is_refused_is_not_sent_nor_any_after_it() -> None:
+    sent: list[int] = []
+
+    def check(number: int, part: bytes) -> None:
+        if number == 3:
+            raise IntegrityError("it changed")
+
+    with pytest.raises(IntegrityError, match="it changed"):
+        send_parts(1000, lambda number: b"", check, lambda number, part: sent.append(number), AT_ONCE)
+    assert set(sent) <= {0, 1, 2}
 
 
 def test_a_file_that_cannot_be_read_on_ends_it() -> None:
-    def parts() -> Iterator[bytes]:
-        yield b"one"
-        raise OSError("the disk is gone")
+    def read(number: int) -> bytes:
+        if number:
+            raise OSError("the disk is gone")
+        return b"one"
 
     with pytest.raises(OSError, match="the disk is gone"):
-        send_parts(parts(), lambda number, part: part, AT_ONCE)
+        send_parts(9, read, _unchecked, lambda number, part: part, AT_ONCE)
+
+
+def _unchecked(number: int, part: bytes) -> None:
+    """Nothing is checked."""
 
 
 @pytest.mark.parametrize("value", ["", "plain", "100%25", "Zoë", "日本語\n", " spaces "])

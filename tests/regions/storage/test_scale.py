@@ -19,7 +19,7 @@ LISTED = 10_000 if IS_SOAK else 400
 PARTS_BYTES = 256_000_000 if IS_SOAK else 40_000_000
 SPARSE_BYTES = 5_000_000_000 if IS_SOAK else 100_000_000
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800 if IS_SOAK else 180)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
 def store_of(kind: str, request: pytest.FixtureRequest) -> Store:

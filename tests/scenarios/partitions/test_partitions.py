@@ -22,7 +22,7 @@ from tests.scenarios.partitions.partitions import PARTITIONS
 from tests.scenarios.partitions.stage import play
 
 IS_SOAK = bool(os.environ.get("SOAK"))
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

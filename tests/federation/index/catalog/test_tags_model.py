@@ -120,7 +120,9 @@ def act(index: Index, make_record: MakeRecord, step: tuple[Any, ...]) -> None:
             index.note(alloc_id, text)
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(steps=STEPS, turns=st.lists(st.integers(0, 2), min_size=27, max_size=27))
 def test_the_index_is_what_the_model_is(
     memory_store: Any, make_record: MakeRecord, steps: list[Any], turns: list[int]

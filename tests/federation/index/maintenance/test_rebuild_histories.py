@@ -80,7 +80,9 @@ def everything(index: Index) -> tuple[Any, ...]:
     return index.ask(ask)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(steps=st.lists(STEP, max_size=25), with_catalog=st.booleans())
 def test_rebuilt_after_any_history(
     memory_store: Any, make_record: MakeRecord, steps: list[tuple[Any, ...]], with_catalog: bool

@@ -5,12 +5,9 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 
-import pytest
-
 from tests.federation.run.brain.world import MANIFEST, World
 
 
-@pytest.mark.timeout(600)
 def test_a_thousand_regions() -> None:
     """Three thousand slots over a thousand regions, with thousands of faults: every key is committed."""
     names = tuple(f"r{number}" for number in range(3000 if os.environ.get("SOAK") else 1000))

@@ -1,0 +1,102 @@
+"""What commands cost besides their requests: whole processes in turn, by the processor time that each took.
+
+Processor time, since these processes hardly wait, and whatever else the machine does changes it least.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import statistics
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from regions.storage import store_url
+from tests.bench.main_job import FEDML
+from tests.bench.measure import Figure, at_most
+from tests.bench.stores_rivals import BUCKET, Boto3
+from tests.emulators import moto
+
+RUNS = 9
+MEMORY_LIMIT_MB = 45
+
+SAME_REQUESTS = """
+import sys, boto3
+from botocore.config import Config
+from botocore.exceptions import ClientError
+client = boto3.client("s3", endpoint_url=sys.argv[1], region_name="us-east-1", config=Config(s3={"addressing_style": "path"}))
+name = sys.argv[2] + str(__import__("uuid").uuid4())
+for ask in (client.get_object, client.head_object):
+    try:
+        ask(Bucket=sys.argv[2], Key=name)
+    except ClientError:
+        pass
+for key in ("model", "record"):
+    client.put_object(Bucket=sys.argv[2], Key=name + key, Body=b"x" * 1000)
+"""
+
+
+def figures(folder: Path) -> Iterator[Figure]:
+    """All of them, one after another."""
+    (folder / "model").write_bytes(secrets.token_bytes(1000))
+    command = [FEDML, "publish", "model"]
+    ours, bare, memory_mb = _in_turn(
+        command, _task(f"file://{folder}/store"), [sys.executable, "-c", "pass"], folder=folder
+    )
+    yield at_most("fedml publish to a folder", ours, "Python that does nothing", ours / bare, 2.5)
+    yield Figure(
+        *("fedml publish to a folder: memory", round(memory_mb, 1), "MB"),
+        *("a limit of 45 MB", round(memory_mb / MEMORY_LIMIT_MB, 3), "≤ 1", memory_mb <= MEMORY_LIMIT_MB),
+    )
+    if moto.is_installed():
+        os.environ.update(moto.CREDENTIALS)
+        with moto.moto_server() as endpoint:
+            url = store_url(Boto3(endpoint).config)
+            same = [sys.executable, "-c", SAME_REQUESTS, endpoint, BUCKET]
+            ours, theirs, _ = _in_turn(command, _task(url), same, folder=folder)
+        yield at_most("fedml publish to S3", ours, "boto3 making the same requests", ours / theirs, 2.0)
+
+
+def _task(store: str) -> dict[str, str]:
+    return {
+        "NOMAD_REGION": "us",
+        "NOMAD_JOB_ID": "bench/dispatch-1-a",
+        "NOMAD_GROUP_NAME": "g",
+        "NOMAD_ALLOC_INDEX": "0",
+        "NOMAD_DC": "dc1",
+        "FEDML_STORES": json.dumps({"dc1": store}),
+    }
+
+
+def _in_turn(
+    ours: Sequence[str], task: Mapping[str, str], theirs: Sequence[str], *, folder: Path
+) -> tuple[float, float, float]:
+    """The medians of the processor seconds of both, and the most memory of ours (MB). The first pair isn't counted."""
+    found = []
+    for _ in range(RUNS + 1):
+        environ = {**os.environ, **task, "NOMAD_ALLOC_ID": secrets.token_hex(8)}
+        environ.pop("PYTHONDONTWRITEBYTECODE", None)  # a user's Python keeps what it compiled
+        found.append((_process(ours, environ, folder), _process(theirs, environ, folder)))
+    pairs = found[1:]
+    return (
+        statistics.median(own[0] for own, _ in pairs),
+        statistics.median(other[0] for _, other in pairs),
+        max(own[1] for own, _ in pairs),
+    )
+
+
+def _process(arguments: Sequence[str], environ: Mapping[str, str], folder: Path) -> tuple[float, float]:
+    """Processor seconds and most memory (MB) of one process. Raises RuntimeError where it fails."""
+    errors = folder / "errors"
+    child = os.fork()
+    if child == 0:
+        os.chdir(folder)
+        os.dup2(os.open(errors, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        os.execve(arguments[0], list(arguments), dict(environ))
+    _, status, used = os.wait4(child, 0)
+    if status:
+        raise RuntimeError(f"{' '.join(arguments)}: {errors.read_text()[-2000:]}")
+    return used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
