@@ -60,7 +60,7 @@ def _run(root: Path, *arguments: str, bytes_max: int | None = None) -> tuple[byt
     """What git prints to standard output and standard error; None where it fails or prints more than `bytes_max`."""
     environment = {name: value for name, value in os.environ.items() if name not in _OF_ANOTHER_REPOSITORY}
     environment |= {"LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0"}
-    command = ["git", "-c", "core.fsmonitor=false", "-C", str(root), *arguments]
+    command = ["git", "--literal-pathspecs", "-c", "core.fsmonitor=false", "-C", str(root), *arguments]
     try:
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as git:
             assert git.stdout

@@ -36,14 +36,6 @@ _KEPT_S = 7 * 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
-class PackedFile:
-    """One file or link of a pack: its path, relative to the folder."""
-
-    path: str
-    size_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
 class PackedCode:
     """A pack that lies in the cache folder. `size_bytes` is what goes over the wire."""
 
@@ -52,7 +44,8 @@ class PackedCode:
     path: Path
     size_bytes: int
     unpacked_bytes: int
-    files: tuple[PackedFile, ...]
+    paths: tuple[str, ...]
+    """Of its files and links, relative to the folder, in order."""
     gzip_sha256: str
     git: git.GitState | None
     lock_sha256: str
@@ -61,7 +54,7 @@ class PackedCode:
     @property
     def file_count(self) -> int:
         """How many files and links it holds."""
-        return len(self.files)
+        return len(self.paths)
 
 
 def pack(path: Path, cache: Path, *, large: bool = False, allow_secret_files: Collection[str] = ()) -> PackedCode:
@@ -107,7 +100,8 @@ def _packed(
     try:
         with unfinished.open("wb") as target:
             writer = _Writer(root, target)
-            for name in sorted(entries, key=str.encode):
+            paths = tuple(sorted(entries, key=str.encode))
+            for name in paths:
                 writer.add(name, links.get(name))
             writer.end()
         problems = [(name, what) for name, what in writer.problems if name not in allow]
@@ -120,8 +114,7 @@ def _packed(
         unfinished.unlink(missing_ok=True)
     lock_sha256 = hashlib.sha256((root / lock).read_bytes()).hexdigest() if lock in entries else ""
     gzip_sha256 = writer.gzip_digest.hexdigest()
-    files = tuple(writer.files)
-    return PackedCode(sha256, placed, size_bytes, writer.size_bytes, files, gzip_sha256, state, lock_sha256)
+    return PackedCode(sha256, placed, size_bytes, writer.size_bytes, paths, gzip_sha256, state, lock_sha256)
 
 
 def _script_entries(script: Path) -> Entries:
@@ -184,16 +177,13 @@ class _Writer:
         self.digest, self.gzip_digest = hashlib.sha256(), hashlib.sha256()
         self.size_bytes = 0
         self._written = self._compressing.submit(self._compress, b"")
-        self.files: list[PackedFile] = []
         self.problems: list[tuple[str, str]] = []
-
         """Files that seem to hold a secret: path, and which."""
 
     def add(self, path: str, link: str | None) -> None:
         """Adds one file, or a link that says `link`."""
         if link is not None:
             self._write(_header(path, tarfile.SYMTYPE, 0o777, 0, link))
-            self.files.append(PackedFile(path, 0))
             return
         file = os.open(f"{self._root}/{path}", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         try:
@@ -214,7 +204,6 @@ class _Writer:
                 f"{self._root}/{path} changed while it was packed", hint="try again when nothing writes to it"
             )
         self._write(bytes(-size_bytes % tarfile.BLOCKSIZE))
-        self.files.append(PackedFile(path, size_bytes))
 
     def end(self) -> None:
         """Ends both."""

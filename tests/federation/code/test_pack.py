@@ -12,7 +12,7 @@ import pytest
 
 from federation.code import git as git_room
 from federation.code import pack as packing
-from federation.code.pack import PackedFile, pack
+from federation.code.pack import pack
 from federation.errors import CodeError
 from tests.federation.code.helpers import git, repository, write
 
@@ -57,7 +57,7 @@ def test_the_hash_is_that_of_a_plain_tar_that_never_changes(tmp_path: Path) -> N
         packed.path.stat().st_size,
         hashlib.sha256(packed.path.read_bytes()).hexdigest(),
     )
-    assert packed.files[:2] == (PackedFile("a.py", 1), PackedFile("b.py", 3))
+    assert packed.paths[:2] == ("a.py", "b.py")
 
 
 @pytest.mark.parametrize("environment", [{"LC_ALL": "C", "TZ": "Asia/Tokyo"}, {"LC_ALL": "C", "PATH": "/nothing"}])
@@ -105,7 +105,7 @@ def test_a_script_brings_its_lock_alone(tmp_path: Path) -> None:
         tmp_path / "a", {"train.py": "import os, fedml_task\n", "train.py.lock": "x", ".env": "", "other.py": ""}
     )
     packed = pack(root / "train.py", tmp_path / "cache")
-    assert [file.path for file in packed.files] == ["train.py", "train.py.lock"]
+    assert packed.paths == ("train.py", "train.py.lock")
     assert packed.lock_sha256 == hashlib.sha256(b"x").hexdigest()
     assert pack(write(tmp_path / "b", {"run.sh": "x"}) / "run.sh", tmp_path / "cache").lock_sha256 == ""
 
@@ -153,6 +153,14 @@ def test_where_it_stood_in_git_is_noted(tmp_path: Path, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(git_room, "DIFF_BYTES_MAX", 10)
     assert pack(root, tmp_path / "cache").git == git_room.GitState(clean.commit, is_dirty=True)
+
+
+def test_a_scripts_name_is_no_pattern_of_git(tmp_path: Path) -> None:
+    root = repository(tmp_path / "a", {":(top)train.py": "1\n", "train.py": "1\n"})
+    write(root, {"train.py": "2\n"})
+    state = pack(root / ":(top)train.py", tmp_path / "cache").git
+    assert state is not None
+    assert not state.is_dirty
 
 
 def test_a_diff_that_holds_a_secret_isnt_kept(tmp_path: Path) -> None:
