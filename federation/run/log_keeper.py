@@ -29,7 +29,7 @@ from regions.storage.store import Store
 KeepLogsOf = Literal["failed", "sample", "all"]
 SAMPLE = 100
 """The good attempts of a run whose output a sample keeps."""
-AFTER_END_S = 5.0
+AFTER_END_S = 2.0
 """How long the output of a sample is still kept after the end of the run."""
 THREADS = 2
 """For failed attempts; as many more for good ones."""

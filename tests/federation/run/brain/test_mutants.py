@@ -266,7 +266,7 @@ def gives_up_without_looking_for_results(patch: MonkeyPatch) -> None:
     def blind(self: Watching, number: int, attempt: Any) -> None:
         cause, reason = attempt.verdict or (Cause.VANISHED, "gone")
         if cause is Cause.EXIT:
-            self._inspections.append((self._state.now_s + 90, number, attempt.number))
+            self.inspect_after(90.0, number, attempt)
         self._ends.end(number, attempt, cause, reason)
 
     patch.setattr(Watching, "look_for_results", blind)
