@@ -187,7 +187,8 @@ class App:
             raise next(iter(errors.values()))
         prepared = prepare_source(source, request, with_programs, None if request.text else config.version_meta)
         prepared = isolated(prepared) if request.text else prepared
-        return self._limited(replace(prepared, rendered={**prepared.rendered, **errors}))
+        prepared = replace(prepared, rendered={**prepared.rendered, **errors}, needs_program=True)
+        return self._limited(prepared)
 
     def node_program(self, region: Region) -> NodeProgram | FedmlError:
         """The program that runs code on this region's nodes; the error that says why there is none."""

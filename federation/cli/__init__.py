@@ -36,6 +36,7 @@ HELP = """Run machine-learning batch jobs over several HashiCorp Nomad regions a
 Examples:
 
   fedml dev up                                 start three small regions here
+  fedml run train.py --sweep lr=0.1,0.01       train your own script in all regions
   fedml plan                                   see how it would spread
   fedml dispatch --regions us,eu --version 4   train, wait for all results
   fedml index list                             see all model versions

@@ -271,7 +271,8 @@ def _problem(detail: ErrorDetails, root: type[Table]) -> Problem:
         return Problem(key, "is missing", _EXAMPLES.get(str(path[-1]), ""))
     if kind.endswith("_type") and kind.removesuffix("_type") in _KINDS:
         given = _GIVEN.get(type(detail["input"]), "that")
-        return Problem(key, f"must be {_KINDS[kind.removesuffix('_type')]}, not {given}")
+        text = f"must be {_KINDS[kind.removesuffix('_type')]}, not {given}"
+        return Problem(key, text, _EXAMPLES.get(str(path[-1]), ""))
     if kind == "literal_error":
         choices = [choice.strip("' ") for choice in str(context["expected"]).replace(" or ", ", ").split(",")]
         close = difflib.get_close_matches(str(detail["input"]), choices, n=1)
@@ -294,6 +295,8 @@ _RULES = {
 _EXAMPLES = {
     "federation": 'begin with a table [federation] and home = "file://./stores/home"',
     "home": 'write home = "file://./stores/home" or another store URL',
+    "store": 'write store = "s3://bucket/prefix" or another store URL',
+    "token": 'write token = { env = "VARIABLE" } or another reference',
     "addresses": 'write addresses = ["https://nomad.example.com:4646"]',
     "url": 'write url = "s3://bucket/prefix" or another store URL',
     "nodes": "write nodes = [{ cpu_mhz = 4000, memory_mb = 4096 }]",

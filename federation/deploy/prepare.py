@@ -59,6 +59,8 @@ class PreparedJob:
     """Region → JobModifyIndex, of a registered job that isn't as fedml registered it."""
     parent: str = ""
     """The Nomad job's ID where it isn't the job's own: an isolated run's, or one that runs code."""
+    needs_program: bool = False
+    """Its tasks run fedml's own program (`fedml run`), which nodes may fetch from their store."""
 
     @property
     def job_id(self) -> str:

@@ -38,7 +38,7 @@ _NAME = re.compile(r"\{(\{)?([^{}]+)\}(?(1)\})")
 
 @dataclass(frozen=True)
 class UvDownload:
-    """Where nodes get uv from, and the sha256 of what lies there: the program itself, or a tar.gz or zip that holds it."""
+    """Where nodes get uv from, and the sha256 of what lies there: the program itself, or a tar.gz that holds it."""
 
     url: str
     sha256: str

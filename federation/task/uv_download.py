@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from federation.errors import FederationError
@@ -43,21 +44,16 @@ def downloaded_uv(source: UvDownload, folder: Path) -> Path:
 
 
 def _program(data: bytes, url: str) -> bytes:
-    """The file `uv` of an archive, or the data itself."""
+    """The file `uv` of a tar.gz, or the data itself."""
     import tarfile
-    import zipfile
 
-    if zipfile.is_zipfile(io.BytesIO(data)):
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            name = next((name for name in archive.namelist() if name.rpartition("/")[2] == "uv"), "")
-            found = archive.read(name) if name else None
-    elif data[:2] == b"\x1f\x8b":
-        with tarfile.open(fileobj=io.BytesIO(data)) as tar:
-            member = next((each for each in tar if each.isfile() and each.name.rpartition("/")[2] == "uv"), None)
-            file = tar.extractfile(member) if member else None
-            found = file.read() if file else None
-    else:
+    if data[:2] != b"\x1f\x8b":
         return data
+    found = None
+    with suppress(tarfile.TarError), tarfile.open(fileobj=io.BytesIO(data)) as tar:
+        member = next((each for each in tar if each.isfile() and each.name.rpartition("/")[2] == "uv"), None)
+        file = tar.extractfile(member) if member else None
+        found = file.read() if file else None
     if found is None:
         raise FederationError(f"the archive at {url} holds no file named uv", hint="use one of uv's own releases")
     return found

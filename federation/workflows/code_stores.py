@@ -14,10 +14,11 @@ from regions.storage.store import Store
 
 
 def put_into_stores(
-    app: App, prepared: PreparedJob, regions: Sequence[str], packed: PackedCode, tell: Callable[[str], None]
+    app: App, prepared: PreparedJob, regions: Sequence[str], packed: PackedCode | None, tell: Callable[[str], None]
 ) -> None:
-    """Puts the code into the stores of these regions' datacenters, those of regions that join later too, and says whether it
-    was there. Raises StoreError; what is written by then is used by the next run of the same code."""
+    """Puts the program and the code (None: it is there) into the stores of these regions' datacenters, those of regions that
+    join later too, and says whether the code was there. Raises StoreError; what is written by then is used by the next run
+    of the same code."""
     stores: dict[str, Store] = {}
     for name in regions:
         region, rendered = app.config.regions[name], prepared.rendered[name]
@@ -28,6 +29,8 @@ def put_into_stores(
         if isinstance(program, NodeProgram):
             put_program(program, own)
         stores |= {store.url: store for store in own}
+    if packed is None:
+        return
     found = put_code(stores.values(), packed)
     there, count = sum(found.values()), counted(len(found), "store")
     if there == len(found):

@@ -95,10 +95,11 @@ def begin(
             tell(f"{name:<10} {counted(stopped, 'attempt')} of runs that are over stopped")
     # 5. Put the code where its nodes fetch it; reserve the version and write the manifest.
     late = tuple(name for name in preview.late if name in prepared.rendered)
-    if request.code is not None and request.code.packed is not None:
+    if prepared.needs_program:
         from federation.workflows.code_stores import put_into_stores  # nor a job of its own
 
-        put_into_stores(app, prepared, [*regions, *late], request.code.packed, tell)
+        packed = request.code.packed if request.code is not None else None
+        put_into_stores(app, prepared, [*regions, *late], packed, tell)
     opened = Runs(app).open(
         dispatch.request,
         prepared,
@@ -241,7 +242,9 @@ def _check_answers(preview: Preview, tell: Tell, *, skip_unreachable: bool) -> N
             hint="see what fits:  fedml plan  with the same options",
         )
     if not preview.usable:
-        raise NoPlace("no region can take the job; nothing was dispatched", hint="see: fedml plan")
+        is_code = preview.request is not None and preview.request.code is not None
+        see = "see: fedml plan" if not is_code else "see what there is:  fedml regions list"
+        raise NoPlace("no region can take the job; nothing was dispatched", hint=see)
 
 
 def _require_rights(may_dispatch: Mapping[str, bool]) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import federation
-from tests.scenarios.project import Project, QuickProject, assert_refused
+from tests.scenarios.project import Project, assert_refused
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("run-code")]
 
@@ -40,7 +40,7 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     root = tmp_path_factory.mktemp("own") / "digits"
     root.mkdir()
     (root / "README.md").write_text("mine")
-    project = QuickProject(root)
+    project = Project(root)
     project.ran("init", "--bare")
     assert sorted(path.name for path in root.iterdir()) == ["README.md", "fedml.toml"]
     assert (root / "README.md").read_text() == "mine"
@@ -224,7 +224,6 @@ def test_the_same_in_python(bare: Project) -> None:
         (["good.py", "-p", "a b=1"], ["'a b' is not a valid name of a parameter"]),
         (["good.py", "-p", "api_key=1"], ["looks like a credential"]),
         (["good.py", "--regions", "mars"], ["there is no region 'mars'"]),
-        (["good.py", "--gpu", "1"], ["no node has device nvidia/gpu", "no region can take the job"]),
         (["good.py", "--device", "x"], ["--device 'x' is not of the form"]),
         (["good.py", "--show", "--write", "x.nomad.hcl"], ["exclude each other"]),
     ],
@@ -237,6 +236,13 @@ def test_each_mistake_is_one_clear_error_before_anything_is_sent(
     bare.write("good.py", train("good"))
     before = traces(bare)
     assert_refused(bare.fedml("run", *arguments), *texts)
+    assert traces(bare) == before
+
+
+def test_a_slot_that_no_node_can_take_is_refused_with_the_reason(bare: Project) -> None:
+    bare.write("good.py", train("good"))
+    before = traces(bare)
+    assert_refused(bare.fedml("run", "good.py", "--gpu", "1"), "no node has device nvidia/gpu", "no region can", code=2)
     assert traces(bare) == before
 
 

@@ -168,8 +168,6 @@ class CodeRegionOptions:
 class CodeSlotOptions(ParameterOptions):
     """Options for slots and their parameters, which may have any name."""
 
-    HEADING: ClassVar[str] = "Slots and parameters"
-
     param: Annotated[
         list[str] | None,
         typer.Option("-p", "--param", metavar="NAME=VALUE", help="Set a parameter of every slot. Repeatable."),

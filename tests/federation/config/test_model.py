@@ -625,3 +625,32 @@ def test_a_value_that_is_made_without_the_file_has_the_defaults_of_the_schema() 
             if (tuple(default) if isinstance(default, list) else default) != field.default:
                 differing.append(f"{value.__name__}.{field.name}")
     assert (differing, compared > 8) == ([], True)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        (
+            'home = "file://./stores/home"',
+            "home = 3",
+            'federation.home: must be a table, not a whole number|write home = "',
+        ),
+        (
+            '["https://nomad.us.example.com:4646"]',
+            '"https://x:1"',
+            "regions.us.addresses: must be a list, not text|write addr",
+        ),
+        (
+            'store = "file://./stores/us"',
+            "store = []",
+            'regions.us.store: must be a table, not a list|write store = "s3://',
+        ),
+    ],
+)
+def test_a_value_of_a_wrong_type_comes_with_an_example(tmp_path: Path, before: str, after: str, said: str) -> None:
+    assert before in MINIMAL
+    (tmp_path / "fedml.toml").write_text(MINIMAL.replace(before, after))
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path)
+    assert said.partition("|")[0] in caught.value.message
+    assert caught.value.hint.startswith(said.partition("|")[2])

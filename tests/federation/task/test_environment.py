@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import os
 import signal
@@ -167,6 +168,12 @@ def test_uv_is_fetched_once_and_verified(tmp_path: Path, index: str) -> None:
     assert "(downloaded; cache " in task.record().environment["uv"]
     archive.unlink()
     assert Task(tmp_path / "c", files, command, more=more).run().returncode == 0
+    other = tmp_path / "other.tar.gz"
+    other.write_bytes(gzip.compress(b"not a tar"))
+    known = UvDownload(other.as_uri(), hashlib.sha256(other.read_bytes()).hexdigest())
+    done = Task(tmp_path / "e", files, Command(("python", "train.py"), "script", "train.py", uv=known), more=more).run()
+    assert done.returncode == 1
+    assert errors(done)[0] == f"Error: the archive at {other.as_uri()} holds no file named uv"
     gone = Command(("python", "train.py"), "script", "train.py", uv=UvDownload(archive.as_uri(), "1" * 64))
     done = Task(tmp_path / "d", files, gone, more=more).run()
     assert done.returncode == 1

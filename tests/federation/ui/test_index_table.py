@@ -43,6 +43,7 @@ def row(**given: Any) -> Row:
         "created": "2026-11-24T10:00:00Z",
         "committed": "2026-11-24T10:02:31.000000Z",
         "revision": 3,
+        "code": "",
     }
     return Row(**(fields | given))
 

@@ -92,8 +92,10 @@ def test_an_answer_larger_than_any_of_nomads_is_refused_in_bounded_memory(way: s
 
 @pytest.mark.parametrize("way", BROKEN)
 def test_what_is_not_http_is_an_error_of_the_region(way: str) -> None:
+    """A slow machine may need longer for one try: then it gets more."""
     with hostile_server(BROKEN[way]) as server:
-        error = refused(region(server.address).within(DEADLINE_S).jobs)
+        errors = (refused(region(server.address).within(deadline_s).jobs) for deadline_s in (DEADLINE_S, 5.0, 30.0))
+        error = next((one for one in errors if type(one) is not RegionSlow), None)
     assert type(error) in (RegionUnreachable, UnexpectedAnswer)
 
 

@@ -63,7 +63,7 @@ def addresses(tmp_path: Path, certificate: Path) -> Iterator[dict[str, str]]:
 def client(tmp_path: Path, address: str, tls: TLSFiles, nomad_region: str = "us") -> NomadRegion:
     (tmp_path / "token").write_text(TOKEN)
     secret = SecretRef(file=tmp_path / "token")
-    return NomadRegion(Region(nomad_region, (address,), {}, token=secret, tls=tls), deadline_s=60)
+    return NomadRegion(Region(nomad_region, (address,), {}, token=secret, tls=tls), timeout_s=60, deadline_s=60)
 
 
 def test_the_whole_way_of_a_child_over_tls(tmp_path: Path, certificate: Path, addresses: dict[str, str]) -> None:

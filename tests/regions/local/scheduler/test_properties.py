@@ -1,4 +1,4 @@
-"""What holds for every cluster and every job: on 2,000 random ones, and on 200 of them as a real Nomad has it.
+"""What holds for every cluster and every job: on 600 random ones, and on 200 of them as a real Nomad has it.
 
 With SOAK=1 (`make soak`) on 20,000.
 """
@@ -30,7 +30,7 @@ from tests.regions.local.scheduler import worlds
 from tests.regions.local.scheduler.agreement import VERSIONS, WORLDS, kept, reasons
 from tests.regions.local.state.builders import StillClient, ended, register, store_with
 
-_WORLDS = 20_000 if os.environ.get("SOAK") else 2_000
+_WORLDS = 20_000 if os.environ.get("SOAK") else 600
 _AT_ONCE = 100
 
 
