@@ -6,23 +6,19 @@ Results decide: whatever Nomad says of a child, the stores are asked before its 
 from __future__ import annotations
 
 import heapq
-import math
 from collections.abc import Mapping
 
 from federation.run.brain.causes import STOPPED, Cause, cause_of, has_ended_well
 from federation.run.brain.changes import Alloc, Done, Trouble
-from federation.run.brain.commands import Inspect, InspectAll
+from federation.run.brain.commands import Inspect
 from federation.run.brain.endings import Ends
-from federation.run.brain.events import AllocationChanged, ChildInspected, Listed, Pair
+from federation.run.brain.events import AllocationChanged, ChildInspected, Listed
+from federation.run.brain.inspections import Inspections
 from federation.run.brain.results import Results
 from federation.run.brain.state import Attempt, GroupIndex, RunState, newest
 from federation.run.brain.transitions import Phase, SlotState
 from regions.model import Allocation
 
-INSPECTIONS_A_LIST = 4
-"""Inspections at the same moment in one region for which lists are asked instead."""
-TOGETHER_S = 2.0
-"""Those that are planned for the same span of this length happen together."""
 TROUBLES_TOLD = 3
 """Of one attempt."""
 
@@ -34,10 +30,8 @@ class Watching:
         self._state = state
         self._ends = ends
         self._results = results
-        self._inspections: list[tuple[float, int, int]] = []
+        self._inspections = Inspections(state)
         self._deadlines: list[tuple[float, int, int, Phase]] = []
-        self._routine: set[Pair] = set()
-        """Attempts whose planned inspection has no reason but that they were quiet."""
 
     # ── time ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -53,40 +47,12 @@ class Watching:
     def tick(self) -> None:
         """Inspects children that are due, and stops those whose time is over."""
         state = self._state
-        routine: dict[str, dict[Pair, str]] = {}
-        while self._inspections and self._inspections[0][0] <= state.now_s:
-            due_s, number, attempt_number = heapq.heappop(self._inspections)
-            attempt = state.attempt(number, attempt_number)
-            if attempt.inspect_at_s == due_s:
-                attempt.inspect_at_s = None
-                is_routine = (number, attempt_number) in self._routine
-                self._routine.discard((number, attempt_number))
-                if not attempt.is_open:
-                    continue
-                if is_routine and self._is_told_by_lists(attempt):
-                    routine.setdefault(attempt.region, {})[number, attempt_number] = attempt.job_id
-                else:
-                    state.out.append(Inspect(number, attempt.number, attempt.region, attempt.job_id))
-        for region, children in routine.items():
-            self._inspect_all(region, children)
+        self._inspections.tick()
         while self._deadlines and self._deadlines[0][0] <= state.now_s:
             due_s, number, attempt_number, phase = heapq.heappop(self._deadlines)
             attempt = state.attempt(number, attempt_number)
             if attempt.phase is phase and attempt.deadline_s == due_s:
                 self._overdue(number, attempt)
-
-    def _inspect_all(self, region: str, children: Mapping[Pair, str]) -> None:
-        """Inspects children of one region, by lists where there are several."""
-        state = self._state
-        if len(children) < INSPECTIONS_A_LIST:
-            state.out.extend(Inspect(*pair, region, job_id) for pair, job_id in children.items())
-            return
-        running = (pair for pair in children if state.attempt(*pair).phase is Phase.RUNNING)
-        state.out.append(InspectAll(region, children, frozenset(running)))
-
-    def _is_told_by_lists(self, attempt: Attempt) -> bool:
-        """Of several allocations that run, one may have ended unnoticed while the others go on: lists don't tell that."""
-        return self._state.keys_a_slot == 1 or attempt.phase is not Phase.RUNNING
 
     def _overdue(self, number: int, attempt: Attempt) -> None:
         """Ends a phase that takes too long: a running child is stopped; a waiting one is bound elsewhere if there is room.
@@ -119,16 +85,7 @@ class Watching:
 
     def inspect_after(self, delay_s: float, number: int, attempt: Attempt) -> None:
         """Plans an inspection of the child after `delay_s`, unless an earlier one is planned."""
-        due_s = self._state.now_s + delay_s
-        is_sooner = attempt.inspect_at_s is None or due_s < attempt.inspect_at_s
-        if attempt.is_open and attempt.job_id and is_sooner:
-            if delay_s >= self._state.limits.quiet_s and not attempt.troubles:
-                self._routine.add((number, attempt.number))
-                due_s = math.ceil(due_s / TOGETHER_S) * TOGETHER_S
-            else:
-                self._routine.discard((number, attempt.number))
-            attempt.inspect_at_s = due_s
-            heapq.heappush(self._inspections, (due_s, number, attempt.number))
+        self._inspections.after(delay_s, number, attempt)
 
     # ── news ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 

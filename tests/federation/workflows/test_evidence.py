@@ -18,7 +18,6 @@ from federation.index.maintenance.sync import apply_sync, plan_sync
 from federation.index.stores import Stores
 from federation.log import Log
 from federation.result import Key, ResultFile, ResultRecord, manifest_sha256
-from federation.workflows import evidence
 from federation.workflows.evidence import Evidence
 from federation.workflows.index_rebuild import cancel_of
 from regions.errors import NotFound, RegionUnreachable
@@ -121,7 +120,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
 
         def close(self) -> None: ...
 
-    monkeypatch.setattr(evidence, "NomadRegion", Nomad)
+    monkeypatch.setattr("regions.nomad.client.NomadRegion", Nomad)
     yield made
     made.app.close()
 
