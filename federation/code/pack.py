@@ -236,9 +236,17 @@ class _Writer:
 
 
 def _header(path: str, kind: bytes, mode: int, size_bytes: int, link: str = "") -> bytes:
-    info = tarfile.TarInfo(path)
-    info.type, info.mode, info.size, info.linkname = kind, mode, size_bytes, link
-    return info.tobuf(tarfile.GNU_FORMAT, "utf-8", "strict")
+    """What tarfile writes, in a tenth of its time for a file with a short path."""
+    name = path.encode()
+    if link or len(name) > tarfile.LENGTH_NAME or size_bytes >= 8**11:
+        info = tarfile.TarInfo(path)
+        info.type, info.mode, info.size, info.linkname = kind, mode, size_bytes, link
+        return info.tobuf(tarfile.GNU_FORMAT, "utf-8", "strict")
+    before = (
+        b"%b%07o\0" % (name.ljust(100, b"\0"), mode) + b"0000000\0" * 2 + b"%011o\0" % size_bytes + b"0" * 11 + b"\0"
+    )
+    after = kind + bytes(100) + tarfile.GNU_MAGIC + bytes(247)
+    return before + b"%06o\0 " % (sum(before) + sum(after) + 8 * ord(" ")) + after
 
 
 def _made_folder(cache: Path) -> Path:

@@ -208,7 +208,10 @@ def test_the_same_in_python(bare: Project) -> None:
         run = fed.run(bare.root / "python.py", ["--x", "1"], sweep={"lr": [0.5, 0.25]}, param={"depth": 2})
         assert run.wait(timeout_s=120).state == "done"
         assert sorted(row.params["lr"] for row in run.results()) == ["0.25", "0.5"]
-        again = fed.run(code=bare.root / "trainer", command=["python", "-m", "package"], slots=1, cpu=100)
+        folder = bare.root / "in-python"
+        folder.mkdir()
+        (folder / "train.py").write_text(train("folder"))
+        again = fed.run(code=folder, command=["python", "train.py"], slots=1, cpu=100)
         assert again.wait(timeout_s=120).state == "done"
 
 

@@ -6,6 +6,7 @@ import hashlib
 import os
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,15 @@ def test_the_hash_is_that_of_a_plain_tar_that_never_changes(tmp_path: Path) -> N
         hashlib.sha256(packed.path.read_bytes()).hexdigest(),
     )
     assert packed.paths[:2] == ("a.py", "b.py")
+
+
+@pytest.mark.parametrize("path", ["a.py", "ä/ü.py", "n" * 99, "n" * 100, "n" * 101, "é" * 50, "d/" + "n" * 200])
+@pytest.mark.parametrize("size_bytes", [0, 1, 511, 1 << 20, 8**11 - 1, 8**11])
+def test_a_header_is_what_tarfile_writes(path: str, size_bytes: int) -> None:
+    info = tarfile.TarInfo(path)
+    info.size, info.mode = size_bytes, 0o755
+    expected = info.tobuf(tarfile.GNU_FORMAT, "utf-8", "strict")
+    assert packing._header(path, tarfile.REGTYPE, 0o755, size_bytes) == expected
 
 
 @pytest.mark.parametrize("environment", [{"LC_ALL": "C", "TZ": "Asia/Tokyo"}, {"LC_ALL": "C", "PATH": "/nothing"}])
