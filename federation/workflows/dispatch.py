@@ -76,9 +76,11 @@ def begin(
     checked = check_request(request, app.config)
     prepared = prepared_for(app, request, how)
     if app.config.dev is not None:
-        from federation.project.write import check_training  # a real federation has no use for it
+        from federation.project.write import check_training  # a real federation has no use for these
+        from federation.workflows.dev_programs import check_uv
 
         check_training(prepared.rendered.values())
+        check_uv(request, prepared)
     request_for_job = check_for_job(checked, prepared.shape)
     dispatch = _Dispatch(app, request_for_job, prepared, how, tell, saved, skip_unreachable, ask_first(app, prepared))
     # 2. Ask all regions, and wait until no other run is in the way of the job.
