@@ -16,6 +16,7 @@ from federation.deploy.prepare import isolated
 from federation.deploy.rollout import Deployed, Deployment, check_drift, summary
 from federation.errors import NoPlace, UsageError
 from federation.run.brain.events import RegionProbed
+from federation.streams import is_verbose
 from federation.text import counted
 from federation.workflows.deploy_conflicts import make_way
 from federation.workflows.first_questions import FirstAnswers, ask_first
@@ -295,7 +296,8 @@ def _deploy(app: App, preview: Preview, how: Deploying, tell: Tell) -> Deploymen
             tell(line)
         if not goes_on and failed[0].error is not None:
             raise failed[0].error
-    for one in changed if not failed else ():
+    is_own = preview.request is not None and preview.request.code is not None  # the job that fedml made is no news
+    for one in changed if not (failed or is_own) or is_verbose() else ():
         tell(f"{one.region:<10} job {one.action}")
     return deployment
 
