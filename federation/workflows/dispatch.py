@@ -99,10 +99,11 @@ def begin(
     # 5. Put the code where its nodes fetch it; reserve the version and write the manifest.
     late = tuple(name for name in preview.late if name in prepared.rendered)
     if prepared.needs_program:
-        from federation.workflows.code_stores import put_into_stores  # nor a job of its own
+        from federation.workflows.code_stores import put_into_late_stores, put_into_stores  # nor a job of its own
 
         packed = request.code.packed if request.code is not None else None
-        put_into_stores(app, prepared, [*regions, *late], packed, tell)
+        put_into_stores(app, prepared, regions, packed, tell)
+        late = put_into_late_stores(app, prepared, late, packed, tell)
     opened = Runs(app).open(
         dispatch.request,
         prepared,
