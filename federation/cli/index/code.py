@@ -89,6 +89,7 @@ def reproduce(
     from federation.cli.options.common import names
     from federation.cli.session import answer_block, answer_json_line, note, opened
     from federation.deploy.prepare import JobRequest
+    from federation.text import shortened
     from federation.ui.index_compare import pairs_text
     from federation.ui.index_table import json_value
     from federation.workflows.dispatch import begin
@@ -100,6 +101,8 @@ def reproduce(
         row = federation.index.result(result, job=job)
         asked = RunRequest(JobRequest(regions=names(regions)), name=f"reproduces-{row.alloc_id[:8]}")
         request = request_of_result(federation, row, asked)
+        if request.code is not None:
+            note(f"Again: {shortened(' '.join(request.code.kept.command), 200)}; code {request.code.kept.sha256[:12]}")
         begun = begin(federation, request, skip_unreachable=False, tell=note)
         ended = follow_or_detach(federation, begun, [], ObserverOptions(), as_json=as_json)
         made = federation.index.query(run=begun[0].manifest.run, state="committed")

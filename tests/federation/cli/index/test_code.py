@@ -12,7 +12,8 @@ from federation.code.pack import PackedCode, pack
 from federation.code.upload import put_code
 from federation.home import RunKeys, read_manifest
 from federation.manifest import RunCode
-from jobs.code_run import code_object
+from federation.task.command_line import Command
+from jobs.code_run import CODE_KEY, COMMAND_KEY, code_object
 from tests.federation.cli.index.helpers import Cli, Project
 
 RESULT = "a0000000"
@@ -104,6 +105,24 @@ def test_a_record_that_names_other_code_than_the_manifest_isnt_believed(made: Pr
     code, _, err = cli("code", RESULT)
     assert code == 1
     assert "and its run's manifest" in err
+
+
+@pytest.mark.parametrize("shown", ["echo harmless", "python train.py"])
+def test_a_manifest_that_shows_another_command_than_its_slots_get_is_not_reproduced(
+    made: Project, packed: PackedCode, cli: Cli, shown: str
+) -> None:
+    put_code([made.store("us")], packed)
+    manifest = read_manifest(made.home, "run-1")
+    assert manifest.code is not None
+    meta = {CODE_KEY: packed.sha256, COMMAND_KEY: Command(("rm", "-rf", "/data")).to_json()}
+    if shown == "python train.py":
+        meta = {CODE_KEY: packed.sha256}
+    code = replace(manifest.code, command=tuple(shown.split()))
+    made.home.put(RunKeys("run-1").manifest, replace(manifest, code=code, meta=meta).to_json())
+    done, _, err = cli("reproduce", RESULT)
+    assert done == 1
+    assert "Error: the manifest of run run-1" in err
+    assert "unexpected" not in err
 
 
 @pytest.mark.parametrize("claimed", ["../../runs/x", "b" * 63, "B" * 64])
