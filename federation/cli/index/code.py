@@ -45,7 +45,8 @@ def code(
     with opened(config) as federation:
         row = federation.index.result(result, job=job)
         found = bring_code(federation, row, to, allow_store or ())
-    note(f"{row.job} version {row.version}: code {found.sha256[:12]}, {counted(found.files, 'file')}, verified")
+    how = "verified" if found.is_of_manifest else "as its record says: its run's manifest names none"
+    note(f"{row.job} version {row.version}: code {found.sha256[:12]}, {counted(found.files, 'file')}, {how}")
     if as_json:
         place = {"path": str(found.path), "sha256": found.sha256, "files": found.files, "store": found.store}
         answer_json({"alloc_id": row.alloc_id, "version": row.version, **place})

@@ -52,6 +52,15 @@ def test_the_code_comes_out_as_it_was_packed(made: Project, packed: PackedCode, 
     assert [path.name for path in (tmp_path / "there").iterdir()] == ["train.py"]
 
 
+def test_code_that_only_the_record_names_is_not_called_verified(made: Project, packed: PackedCode, cli: Cli) -> None:
+    """A jobspec that `fedml run --write` made is dispatched as any other."""
+    put_code([made.store("us")], packed)
+    manifest = replace(read_manifest(made.home, "run-1"), code=None)
+    made.home.put(RunKeys("run-1").manifest, manifest.to_json())
+    code, _, err = cli("code", RESULT)
+    assert (code, "verified" in err, "as its record says" in err) == (0, False, True)
+
+
 def test_another_store_does_as_well(made: Project, packed: PackedCode, cli: Cli) -> None:
     put_code([made.store("eu")], packed)
     assert cli("code", RESULT)[0] == 0
