@@ -42,7 +42,7 @@ def commands(group: Any, path: str) -> Iterator[tuple[str, Any]]:
 
 def page() -> str:
     """Builds the text of the page."""
-    from federation.cli import app
+    from federation.cli.commands import app
     from federation.cli.help_page import headings
     from federation.cli.help_page import parts as help_parts
 

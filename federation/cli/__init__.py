@@ -4,7 +4,9 @@ Exit codes: 0 done, 1 any error (wrong usage too), 2 some slots failed or had no
 1 if something would change and 255 for errors, as `nomad plan` does. `job diff` exits with 1 for drift and 2 for errors,
 as `diff` does.
 
-Modules here import nothing heavy at their top, so that `fedml --help` is fast. A test checks which modules it loads.
+Modules here import nothing heavy at their top, so that `fedml --help` is fast. This one doesn't even import Typer: a plain
+`fedml publish`, which runs in thousands of tasks, does without (`federation.publish.options`). A test checks which modules
+are loaded.
 """
 
 from __future__ import annotations
@@ -14,62 +16,16 @@ import os
 import signal
 import sys
 import threading
-import traceback
 from collections.abc import Sequence
-from typing import Annotated
 
-import typer
-
-from federation.cli.command_app import CommandApp, QuietOption, VerboseOption, choose_verbosity
-from federation.cli.help_page import SETTINGS
-from federation.cli.lazy import lazy_group
 from federation.errors import OutputLost
-from federation.streams import Verbosity, screened_streams, set_verbosity, write_block, write_line, write_notes
+from federation.publish.options import plain
+from federation.streams import Verbosity, screened_streams, set_verbosity, write_block, write_notes
 from federation.terminal import open_standard_streams
 from jobs.errors import FedmlError
 from regions.loopback import keep_loopback_from_proxies
 
-HELP = """Run machine-learning batch jobs over several HashiCorp Nomad regions as if they were one place.
-
-`fedml init` makes a project folder. `fedml help COMMAND` shows a command's options and examples.
-
-Examples:
-
-  fedml dev up                                 start three small regions here
-  fedml run train.py --sweep lr=0.1,0.01       train your own script in all regions
-  fedml plan                                   see how it would spread
-  fedml dispatch --regions us,eu --version 4   train, wait for all results
-  fedml index list                             see all model versions
-"""
-
-COMMANDS = (
-    "init",
-    "doctor",
-    "run",
-    "plan",
-    "deploy",
-    "dispatch",
-    "publish",
-    "dev",
-    "regions",
-    "job",
-    "runs",
-    "index",
-    "stores",
-    "help",
-)
-"""Commands in the order of the help. Each is a module of that name in this package, but for `run`: that is a function here."""
 INTERRUPTED = 130
-
-app = CommandApp(
-    name="fedml",
-    cls=lazy_group({name: f"federation.cli.{'run_code' if name == 'run' else name}" for name in COMMANDS}),
-    help=HELP,
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    add_completion=True,
-    context_settings=SETTINGS,
-)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -96,26 +52,6 @@ def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def _show_version(wanted: bool) -> None:
-    if wanted:
-        from importlib.metadata import version
-
-        write_line(f"fedml {version('fedml-nomad')}")
-        raise typer.Exit
-
-
-@app.callback()
-def fedml(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
-    ] = False,
-    verbose: VerboseOption = False,
-    quiet: QuietOption = False,
-) -> None:
-    """Declares the options of `fedml` itself."""
-    choose_verbosity(verbose=verbose, quiet=quiet)
-
-
 def run(arguments: Sequence[str]) -> int:
     """Runs one command line and returns its exit code. All output is screened (`federation.streams`)."""
     keep_loopback_from_proxies()
@@ -138,6 +74,13 @@ def _run(arguments: Sequence[str]) -> int:
     words = [word for word in arguments if not word.startswith("-")]
     error_code = 255 if words[:1] == ["plan"] else 2 if words[:2] == ["job", "diff"] else 1
     try:
+        if arguments[0] == "publish" and (given := plain(arguments[1:])) is not None:
+            from federation.publish.report import carry_out
+            from federation.ui.transfer import transfer
+
+            return carry_out(given, transfer=transfer)
+        from federation.cli.commands import app
+
         return int(app(list(arguments), prog_name="fedml", standalone_mode=False) or 0)
     except FedmlError as error:
         _complain(str(error), error.hint)
@@ -174,6 +117,8 @@ def _explained(error: Exception) -> bool:
     """Prints an error of Click or a bug. Returns whether it was a request for help."""
     message = getattr(error, "format_message", None)  # a usage error of Click, wherever Typer keeps its Click
     if os.environ.get("FEDML_TRACEBACK"):
+        import traceback
+
         write_notes("".join(traceback.format_exception(error)).rstrip())
     elif type(error).__name__ == "NoArgsIsHelpError" and message is not None:
         write_block(message())

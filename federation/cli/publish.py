@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from federation.cli.options.common import JsonOption
+from federation.publish.options import CHECK, LISTS, PATH, TEXTS, Given
 
 
 def register(app: typer.Typer) -> None:
@@ -15,53 +15,21 @@ def register(app: typer.Typer) -> None:
     app.command(name="publish")(publish)
 
 
+def _option(name: str) -> Any:
+    value, meaning = (TEXTS | LISTS)[name]
+    return typer.Option(name, metavar=value, help=meaning)
+
+
 def publish(
-    path: Annotated[
-        str,
-        typer.Argument(
-            metavar="PATH|URL", help="A folder, a file, or the URL of objects in a store.", show_default=False
-        ),
-    ] = "",
-    metric: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--metric", metavar="NAME=VALUE", help="Record this metric too, besides those of metrics.json. Repeatable."
-        ),
-    ] = None,
-    ignore: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--ignore", metavar="PATTERN", help="Leave out files with this name or path (*.tmp, logs/*). Repeatable."
-        ),
-    ] = None,
-    model_format: Annotated[
-        str, typer.Option("--format", metavar="NAME", help="Record the model's format (onnx, pickle).")
-    ] = "",
-    framework: Annotated[
-        str, typer.Option("--framework", metavar="NAME", help="Record the framework (scikit-learn 1.5.2).")
-    ] = "",
-    data_url: Annotated[
-        str,
-        typer.Option("--data-url", metavar="URL", help="Record the training data's URL. Default: as data.json says."),
-    ] = "",
-    data_sha256: Annotated[
-        str,
-        typer.Option(
-            "--data-sha256", metavar="HEX", help="Record the training data's sha256. Default: as data.json says."
-        ),
-    ] = "",
-    parent: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--parent",
-            metavar="ALLOCATION",
-            help="Record that this result was made from the one with this allocation ID. Repeatable.",
-        ),
-    ] = None,
-    check: Annotated[
-        bool,
-        typer.Option("--check", help="Publish nothing. Check whether this task could, and print one line of JSON."),
-    ] = False,
+    path: Annotated[str, typer.Argument(metavar=PATH[0], help=PATH[1], show_default=False)] = "",
+    metric: Annotated[list[str] | None, _option("--metric")] = None,
+    ignore: Annotated[list[str] | None, _option("--ignore")] = None,
+    model_format: Annotated[str, _option("--format")] = "",
+    framework: Annotated[str, _option("--framework")] = "",
+    data_url: Annotated[str, _option("--data-url")] = "",
+    data_sha256: Annotated[str, _option("--data-sha256")] = "",
+    parent: Annotated[list[str] | None, _option("--parent")] = None,
+    check: Annotated[bool, typer.Option("--check", help=CHECK)] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Publish a task's files and their record.
@@ -86,27 +54,19 @@ def publish(
 
       fedml publish tuned --parent "$NOMAD_META_parent"
     """
-    from federation.cli.session import answer, answer_json, note
-    from federation.publish import report
-    from federation.publish.publish import publish as publish_artifact
+    from federation.publish.report import carry_out
     from federation.ui.transfer import transfer
 
-    if check:
-        line, is_healthy = report.checked(os.environ)
-        answer(line)
-        raise typer.Exit(0 if is_healthy else 1)
-    with transfer("publishing") as progress:
-        outcome = publish_artifact(
-            report.named(path),
-            metrics=report.typed_metrics(metric or []),
-            origin=report.given_origin(model_format, framework, data_url, data_sha256, parent or ()),
-            ignore=ignore or [],
-            progress=progress,
-        )
-    for line in outcome.notes:
-        note(f"Note: {line}")
-    if as_json:
-        answer_json(report.as_json(outcome))
-        return
-    for line in report.as_lines(outcome):
-        answer(line)
+    given = Given(
+        path=path,
+        format=model_format,
+        framework=framework,
+        data_url=data_url,
+        data_sha256=data_sha256,
+        metric=metric or (),
+        ignore=ignore or (),
+        parent=parent or (),
+        check=check,
+        json=as_json,
+    )
+    raise typer.Exit(carry_out(given, transfer=transfer))

@@ -1,19 +1,65 @@
-"""Formats a `PublishOutcome` and parses the options of `fedml publish`. The archive for nodes uses the same functions."""
+"""Carries `fedml publish` out and prints what it did, for the command line and for the archive for nodes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import json
+import os
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any
 
-from federation.check import is_healthy
 from federation.errors import UsageError
-from federation.publish.check import check_from_inside, to_line
+from federation.json_document import versioned
 from federation.publish.provenance import checked_parent, data_origin
-from federation.publish.publish import PublishOutcome
-from federation.result import MetricValue
+from federation.publish.publish import PublishOutcome, publish
+from federation.streams import is_quiet, write_json, write_line, write_note
 from federation.text import counted, size_text
 
+if TYPE_CHECKING:
+    from federation.publish.options import Given
+    from federation.result import MetricValue
+    from regions.storage.store import Progress
+
 _FILES_SHOWN = 10
+
+
+def carry_out(
+    given: Given,
+    *,
+    archive: Sequence[str] = (),
+    transfer: Callable[[str], AbstractContextManager[Progress | None]] = lambda _: nullcontext(),
+) -> int:
+    """Publishes, or checks whether this task could, prints the outcome and returns the exit code.
+
+    `archive` are the URL schemes that an archive serves. `transfer` shows the progress of what its text names. Raises
+    FedmlError.
+    """
+    if given.check:
+        from federation.check import is_healthy
+        from federation.publish.check import check_from_inside, to_line
+
+        checks = check_from_inside(os.environ, archive=archive)
+        write_line(to_line(checks))
+        return 0 if is_healthy(checks) else 1
+    if not given.path:
+        raise UsageError("nothing is named to publish", hint="give a folder, a file or a URL (--check needs none)")
+    with transfer("publishing") as progress:
+        outcome = publish(
+            given.path,
+            metrics=typed_metrics(given.metric),
+            origin=given_origin(given.format, given.framework, given.data_url, given.data_sha256, given.parent),
+            ignore=given.ignore,
+            progress=progress,
+        )
+    if not is_quiet():
+        for note in outcome.notes:
+            write_note(f"Note: {note}")
+    if given.json:
+        write_json(json.dumps(versioned(as_json(outcome)), indent=2, ensure_ascii=False))
+    else:
+        for line in as_lines(outcome):
+            write_line(line)
+    return 0
 
 
 def as_lines(outcome: PublishOutcome) -> list[str]:
@@ -44,19 +90,6 @@ def as_json(outcome: PublishOutcome) -> dict[str, Any]:
         "artifact_url": outcome.artifact_url,
         "record": outcome.record.to_dict(),
     }
-
-
-def named(source: str) -> str:
-    """The path or URL to publish. Raises UsageError when it is empty."""
-    if not source:
-        raise UsageError("nothing is named to publish", hint="give a folder, a file or a URL (--check needs none)")
-    return source
-
-
-def checked(environ: Mapping[str, str], archive: Sequence[str] = ()) -> tuple[str, bool]:
-    """What `--check` prints, and whether all checks passed. `archive` are the URL schemes that an archive serves."""
-    checks = check_from_inside(environ, archive=archive)
-    return to_line(checks), is_healthy(checks)
 
 
 def typed_metrics(given: Sequence[str]) -> dict[str, MetricValue]:

@@ -6,11 +6,24 @@ from collections.abc import Callable, Sequence
 
 from federation.app import App, PreparedJob
 from federation.code.pack import PackedCode
-from federation.code.upload import put_code
+from federation.code.upload import fetch_packed, put_code
 from federation.task.node_program import NodeProgram, put_program
 from federation.text import counted
 from jobs.errors import FedmlError
 from regions.storage.store import Store
+
+
+def found_pack(app: App, sha256: str) -> PackedCode:
+    """The pack of code that an earlier run has put into stores, verified: a new run may use other stores. Raises the first
+    store's error where none has it."""
+    stores, failure = app.result_stores(), None
+    for name in stores.names:
+        try:
+            return fetch_packed(stores.of(name), sha256, app.config.cache_dir)
+        except FedmlError as error:
+            failure = failure or error
+    assert failure is not None
+    raise failure
 
 
 def put_into_stores(

@@ -83,6 +83,11 @@ def begin(
         check_training(prepared.rendered.values())
         check_uv(request, prepared)
     request_for_job = check_for_job(checked, prepared.shape)
+    packed = request.code.packed if request.code is not None else None
+    if request.code is not None and packed is None:
+        from federation.workflows.code_stores import found_pack  # nor a jobspec
+
+        packed = found_pack(app, request.code.kept.sha256)
     dispatch = _Dispatch(app, request_for_job, prepared, how, tell, saved, skip_unreachable, ask_first(app, prepared))
     # 2. Ask all regions, and wait until no other run is in the way of the job.
     preview = dispatch.asked()
@@ -101,7 +106,6 @@ def begin(
     if prepared.needs_program:
         from federation.workflows.code_stores import put_into_late_stores, put_into_stores  # nor a job of its own
 
-        packed = request.code.packed if request.code is not None else None
         put_into_stores(app, prepared, regions, packed, tell)
         late = put_into_late_stores(app, prepared, late, packed, tell)
     opened = Runs(app).open(

@@ -88,9 +88,12 @@ class SavedPlan:
 
 def keep_plan(to: Path, app: App, preview: Preview, document: Mapping[str, Any], sources: Mapping[str, str]) -> None:
     """Writes the file. `document` is the plan for people and programs (`fedml plan --json`). `sources` are the paths of
-    `--params` and `--payload-dir`. Raises UsageError."""
+    `--params` and `--payload-dir`. Raises UsageError, also for slots of `fedml run`: a plan holds no code."""
     request = preview.request
     assert request is not None
+    if request.code is not None:
+        again = f":  fedml dispatch --failed-of {request.failed_of.run}" if request.failed_of else ""
+        raise UsageError("a plan of code of fedml run can't be saved", hint=f"leave out --out, and dispatch it{again}")
     data: dict[str, Any] = {
         "format": PLAN_FORMAT,
         "made": datetime.now(UTC).isoformat(timespec="seconds"),

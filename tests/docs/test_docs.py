@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import typer.main
 
-from federation.cli import app
+from federation.cli.commands import app
 from tests.docs.session import BLOCK, normalised, record
 from tools.command_reference import PAGE, commands, page
 

@@ -262,3 +262,18 @@ def test_regions_that_are_down_are_named(tmp_path: Path) -> None:
     project.ran("init", "--bare")
     project.write("train.py", "print()\n")
     assert_refused(project.fedml("run", "train.py"), "fedml dev up")
+
+
+def test_failed_slots_run_with_their_code_in_a_region_that_never_had_it(bare: Project) -> None:
+    mended = bare.root / "mended"
+    script = bare.root / "moves.py"
+    script.write_text(f"{train('moved')}if not Path({str(mended)!r}).exists():\n    sys.exit('not yet')\n")
+    first = bare.fedml("run", "moves.py", "--retries", "0", "--regions", "us", "-p", "lr=3")
+    assert first.code == 2, first.err
+    mended.touch()
+    script.unlink()
+    run = str(runs(bare, "moves")[0]["run"])
+    again = bare.fedml("dispatch", "--failed-of", run, "--regions", "eu")
+    assert again.code == 0, again.err
+    (found,) = said(bare, str(runs(bare, "moves")[0]["version"]), "moves")
+    assert found["params"] == {"lr": 3}

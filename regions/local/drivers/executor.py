@@ -185,6 +185,8 @@ class Executor:
             outputs.extend(LogFiles(base, *limits) for base in (order["stdout"], order["stderr"]) if base)
             cgroup = self._memory_cgroup(order["memory_bytes"])
             process = start_process(order, cgroup.enter if cgroup else None)
+            if cgroup:
+                cgroup.close()
         except (OSError, ValueError) as error:
             for output in outputs:
                 output.close()
@@ -208,10 +210,13 @@ class Executor:
         place = memory_cgroups.parent() if limit_bytes else None
         if place is None:
             return None
-        if not self._owner:
-            self._owner = f"{os.getpid()}-{start_ticks(os.getpid())}"
-            memory_cgroups.remove_left(place, lambda pid, ticks: start_ticks(pid) == ticks)
-        return MemoryCgroup(place, self._owner, limit_bytes)
+        try:
+            if not self._owner:
+                self._owner = f"{os.getpid()}-{start_ticks(os.getpid())}"
+                memory_cgroups.remove_left(place, lambda pid, ticks: start_ticks(pid) == ticks)
+            return MemoryCgroup(place, self._owner, limit_bytes)
+        except OSError:
+            return None
 
     def _on_kill(self, order: dict[str, Any]) -> None:
         task = self._running.get(order["id"])

@@ -37,6 +37,7 @@ class MemoryCgroup:
         MemoryCgroup._made += 1
         self.path = f"{parent.folder}/{_PREFIX}{owner}-{MemoryCgroup._made}"
         os.mkdir(self.path)  # noqa: PTH102
+        self._procs = -1
         try:
             _write(f"{self.path}/{parent.limit}", str(limit_bytes))
             for swap in ("memory.swappiness", "memory.swap.max"):
@@ -44,13 +45,24 @@ class MemoryCgroup:
                     _write(f"{self.path}/{swap}", "0")
                 except OSError:  # not in this version, or swap isn't accounted
                     pass
+            self._procs = os.open(f"{self.path}/cgroup.procs", os.O_WRONLY | os.O_CLOEXEC)
         except OSError:
             self.remove()
             raise
 
     def enter(self) -> None:
-        """Moves the calling process into it. Its children start there."""
-        _write(f"{self.path}/cgroup.procs", str(os.getpid()))
+        """Moves the calling process into it, also one that has become another user. Its children start there. Where the kernel
+        refuses that, it goes on without a limit."""
+        try:
+            os.write(self._procs, b"0")
+        except OSError:
+            pass
+
+    def close(self) -> None:
+        """Lets no further process enter."""
+        if self._procs >= 0:
+            os.close(self._procs)
+        self._procs = -1
 
     def has_killed(self) -> bool:
         """Whether the kernel killed a process of it for its memory."""
@@ -64,6 +76,7 @@ class MemoryCgroup:
 
     def remove(self) -> None:
         """Removes it. One with processes stays, and is removed by the next executor."""
+        self.close()
         _remove(self.path)
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import typer.main
 
-from federation.cli import app, run
+from federation.cli import run
+from federation.cli.commands import app
 from federation.cli.help_page import GENERAL, headings
 
 OPTIONS_MAX = 12

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from typer.main import get_command, get_group
 
-import federation.cli
+import federation.cli.commands
 import federation.cli.index
 from federation.cli.command_app import CommandApp
 from federation.cli.lazy import lazy_group
@@ -37,21 +37,21 @@ def registered(package: Any, prefix: str) -> set[str]:
             holder = CommandApp()
             module.register(holder)
             names |= set(get_group(holder).commands)
-        elif hasattr(module, "app"):
+        elif hasattr(module, "app") and module is not federation.cli.commands:
             names.add(info.name.rpartition(".")[2])
     return names
 
 
 def test_a_command_loads_its_own_module_only() -> None:
     assert loaded_by("index", "note", "--help") == [
-        *("federation.cli.command_app", "federation.cli.help_page"),
+        *("federation.cli.command_app", "federation.cli.commands", "federation.cli.help_page"),
         *("federation.cli.index", "federation.cli.index.options", "federation.cli.index.tags"),
         *("federation.cli.lazy", "federation.cli.options", "federation.cli.options.common"),
     ]
 
 
 def test_the_help_of_a_group_knows_all_of_it() -> None:
-    found: Any = get_command(federation.cli.app)
+    found: Any = get_command(federation.cli.commands.app)
 
     of_index = set(found.commands["index"].commands)
     assert registered(federation.cli, "federation.cli.") - of_index == set(found.commands)

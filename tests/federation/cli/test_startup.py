@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 import typer.main
 
-from federation.cli import app, run
+from federation.cli import run
+from federation.cli.commands import app
 
 ROOT = Path(__file__).parents[3]
 HEAVY = (
@@ -57,7 +58,7 @@ store = "file://./us"
 @pytest.mark.parametrize(
     ("arguments", "unwanted"),
     [
-        (["publish", "model.bin"], (*SDKS, "rich", "sqlite3")),
+        (["publish", "model.bin", "--json"], (*SDKS, "rich", "sqlite3", "pydantic", "typer", "click", "argparse")),
         (["index", "list"], (*SDKS, "rich")),
         (["index", "list", "--json"], (*SDKS, "rich")),
         (["runs", "list"], SDKS),

@@ -16,7 +16,7 @@ from rich.progress import Progress, TextColumn
 
 import federation
 from federation import cli
-from federation.cli import session
+from federation.cli import commands, session
 from federation.streams import screened_streams, write_line, write_notes, write_task_output
 from federation.ui.console import ScreenedConsole, table
 from jobs.errors import FedmlError
@@ -164,7 +164,7 @@ def test_an_error_forges_no_second_error_and_no_hint(
     def fail(*_: object, **__: object) -> None:
         raise FedmlError("it said: no\nError: forged\n→ rm -rf /\n  → rm -rf /\x1b[2J", hint="look \x1b[2Jthere")
 
-    monkeypatch.setattr(cli, "app", fail)
+    monkeypatch.setattr(commands, "app", fail)
     assert cli.run(["runs", "list"]) == 1
     assert capsys.readouterr().err.splitlines() == [
         "Error: it said: no",
@@ -181,7 +181,7 @@ def test_a_traceback_that_is_asked_for_is_screened_too(
     def fail(*_: object, **__: object) -> None:
         raise ValueError("\x1b[2J")
 
-    monkeypatch.setattr(cli, "app", fail)
+    monkeypatch.setattr(commands, "app", fail)
     monkeypatch.setenv("FEDML_TRACEBACK", "1")
     assert cli.run(["plan"]) == 255
     told = capsys.readouterr().err

@@ -13,9 +13,10 @@ import pytest
 
 from federation.deploy.prepare import JobRequest
 from federation.errors import FormatTooNew, PlanMoved, UsageError
+from federation.manifest import RunCode
 from federation.ui.plan_view import plan_document
 from federation.workflows.plan import preview
-from federation.workflows.request import Placing, RunRequest
+from federation.workflows.request import CodeRequest, FailedSlots, Placing, RunRequest
 from federation.workflows.saved_plan import SavedPlan, keep_plan, read_plan
 from jobs.params.file import read_asks
 from tests.federation.plan.planning import FakeApp
@@ -53,6 +54,19 @@ def test_the_request_comes_back_as_it_was(app: FakeApp, tmp_path: Path) -> None:
     as_asked = replace(request, meta={}, version=None)
     assert replace(saved.request, placing=replace(placing, deadline_s=7200)) == as_asked
     saved.check(app.app, preview(app.app, saved.request))
+
+
+def test_a_plan_of_code_is_not_saved_without_its_code(app: FakeApp, tmp_path: Path) -> None:
+    """It would name a registered job by the name of the code's job."""
+    code = CodeRequest(RunCode("a" * 64, ("python", "train.py"), "none", "job"), {})
+    made = preview(app.app, RunRequest(JobRequest(), 4))
+    assert made.request is not None
+    failed = FailedSlots("01a2", (1,))
+    made = replace(made, request=replace(made.request, code=code, failed_of=failed))
+    with pytest.raises(UsageError, match="can't be saved") as caught:
+        keep_plan(tmp_path / "plan.json", app.app, made, {}, {})
+    assert "fedml dispatch --failed-of 01a2" in caught.value.hint
+    assert not (tmp_path / "plan.json").exists()
 
 
 def other_spec(app: FakeApp) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from regions.local.drivers import memory_cgroups, sandbox
+from regions.local.drivers.executor import Executor
 from regions.local.drivers.memory_cgroups import MemoryCgroup, Parent
 from tests.emulators.requirements import missing
 
@@ -70,3 +72,21 @@ def test_cgroups_that_ended_executors_left_are_removed(place: Parent) -> None:
 
 def test_a_folder_without_cgroups_is_told_apart(tmp_path: Path) -> None:
     assert "No such file or directory" in str(memory_cgroups._tried(f"{tmp_path}/none", "memory.max"))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may run tasks as somebody else")
+def test_a_task_of_another_user_is_limited_too(bench: Any, place: Parent) -> None:
+    hog = HOG.replace(sys.executable, "/usr/bin/python3")
+    update, log = run(bench, "2.0.5", User="nobody", Config={"command": "/bin/sh", "args": ["-c", f"cd /; {hog}"]})
+    (terminated,) = [one for one in update["TaskStates"]["a"]["Events"] if one["Type"] == "Terminated"]
+    assert (update["ClientStatus"], log) == ("failed", "")
+    assert terminated["DisplayMessage"] == "Exit Code: 137, Signal: 9"
+
+
+def test_a_task_whose_cgroup_cannot_be_made_runs_without_a_limit(
+    place: Parent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory_cgroups, "parent", lambda: Parent(f"{tmp_path}/gone", place.limit))
+    executor = Executor.__new__(Executor)
+    executor._owner = ""
+    assert executor._memory_cgroup(1 << 24) is None
