@@ -156,7 +156,8 @@ class App:
         what = f"{len(found)} jobspecs are" if found else "no jobspec is"
         raise ConfigError(
             f"{what} in {root}, and fedml.toml names none",
-            hint=f'write  job = "{found[0].name if found else "my-job.nomad.hcl"}"  under [federation], or use --job',
+            hint=f'write  job = "{found[0].name if found else "my-job.nomad.hcl"}"  under [federation], or use --job; '
+            "code without a jobspec:  fedml run SCRIPT",
         )
 
     def prepare(self, request: JobRequest, *, allow_drift: bool = False) -> PreparedJob:

@@ -33,6 +33,7 @@ def show_curves(curves: RunCurves) -> None:
         _show_metric(name, tasks)
     if not names:
         write_line("No slot has written a metrics.jsonl that can be read.")
+        write_line('Each point of a curve is a line there, as {"step": 1, "loss": 0.5}.')
     if len(names) > METRICS_MAX:
         write_line(f"… and {counted(len(names) - METRICS_MAX, 'other metric')} (all: --json)")
     skipped = sum(task.skipped for task in curves.tasks)

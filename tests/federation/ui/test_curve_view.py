@@ -78,7 +78,10 @@ def test_no_line_is_wider_than_80_and_no_list_longer_than_a_page(capsys: pytest.
 
 
 def test_what_was_left_out_is_said(capsys: pytest.CaptureFixture[str]) -> None:
-    assert shown(capsys) == ["No slot has written a metrics.jsonl that can be read."]
+    assert shown(capsys) == [
+        "No slot has written a metrics.jsonl that can be read.",
+        'Each point of a curve is a line there, as {"step": 1, "loss": 0.5}.',
+    ]
     assert shown(capsys, task(0, loss=[1], skipped=1))[-1] == "1 line of 1 slot can't be used and is left out."
 
 

@@ -183,3 +183,9 @@ def test_a_project_that_registers_nothing_is_told_so(root: Path) -> None:
     app = App(load(root))
     with pytest.raises(UsageError, match=r'deploy = "never"'):
         code_run(app, CodeAsk(("train.py",)), print)
+
+
+def test_a_folder_without_a_jobspec_is_sent_to_fedml_run(root: Path) -> None:
+    with pytest.raises(ConfigError, match="no jobspec is in") as raised:
+        project(root).job_file()
+    assert raised.value.hint.endswith("code without a jobspec:  fedml run SCRIPT")
