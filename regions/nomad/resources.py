@@ -174,7 +174,7 @@ def too_large(nodes: Sequence[Node], job: Mapping[str, Any]) -> list[str]:
     for group in job["TaskGroups"]:
         sizes = [Resources(node.cpu_mhz, node.memory_mb) for node in nodes if offers(node, group)]
         asked = _demand(group)
-        if not sizes or any(size.holds(asked) or 0 in (size.cpu_mhz, size.memory_mb) for size in sizes):
+        if not sizes or any(size.holds(asked) or min(size.cpu_mhz, size.memory_mb) <= 0 for size in sizes):
             continue
         cpu_mhz, memory_mb = max(size.cpu_mhz for size in sizes), max(size.memory_mb for size in sizes)
         clauses.append(

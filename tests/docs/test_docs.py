@@ -78,7 +78,8 @@ def test_nobody_is_told_to_install_somebody_elses_package() -> None:
 
 
 FROM_AN_INDEX = re.compile(
-    r"(?:pip|uv tool|uv|pipx) (?:install|add) (?!'?\.|uv\b)[`']?[\w-]|install [`']?fedml-nomad|fedml-nomad\[", re.IGNORECASE
+    r"(?:pip|uv tool|uv|pipx) (?:install|add) (?!'?\.|uv\b)[`']?[\w-]|install [`']?fedml-nomad|fedml-nomad\[",
+    re.IGNORECASE,
 )
 """An order to install something from PyPI other than uv. One from the checkout names `.` or `.[extra]`."""
 

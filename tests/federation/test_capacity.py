@@ -118,10 +118,11 @@ def test_what_no_node_is_large_enough_for_is_infeasible_and_not_full(refuses: bo
     assert look(Region(0, refuses=refuses), asked, shape_of(asked)).problem is None
 
 
-def test_a_node_of_unknown_size_may_be_large_enough() -> None:
+@pytest.mark.parametrize("unknown_mb", [0, -256])  # total less reserved
+def test_a_node_of_unknown_size_may_be_large_enough(unknown_mb: int) -> None:
     asked = job()
     asked["TaskGroups"][0]["Tasks"] = [{"Name": "t", "Driver": "raw_exec", "Resources": {"CPU": 10, "MemoryMB": 1001}}]
-    region = FakeRegion("us", 0, node_list=[node(), node(id="2", memory_mb=0)])
+    region = FakeRegion("us", 0, node_list=[node(), node(id="2", memory_mb=unknown_mb)])
     assert look(region, asked, shape_of(asked)).problem is None
 
 
