@@ -11,7 +11,6 @@ are loaded.
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import sys
@@ -31,7 +30,6 @@ INTERRUPTED = 130
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command line and exits with its code. Prints no traceback unless FEDML_TRACEBACK=1."""
     signal.signal(signal.SIGTERM, _interrupt)
-    gc.set_threshold(200_000)  # start-up makes no garbage, and the search for it takes a tenth of the time
     open_standard_streams()
     try:
         code = run(sys.argv[1:] if arguments is None else arguments)
