@@ -6,15 +6,19 @@ import hashlib
 import tempfile
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
 from federation.code.pack import PackedCode
 from federation.code.unpack import decompress
 from jobs.code_run import code_object
-from regions.storage.errors import AlreadyExists, IntegrityError, NotFound
-from regions.storage.store import Create, ObjectInfo, Store
+from regions.storage.errors import AlreadyExists, IntegrityError, NotFound, StoreError
+from regions.storage.store import Create, ObjectInfo, Overwrite, Store
 
+RENEWED_AFTER = timedelta(days=1)
+"""Must be less than the age from which `fedml index gc` removes code (`ORPHAN_AGE`)."""
 _STORES_AT_ONCE = 8
 
 
@@ -22,7 +26,9 @@ def put_code(stores: Iterable[Store], packed: PackedCode) -> dict[str, bool]:
     """Puts the code into all of these stores at once and returns for each URL whether it was there already.
 
     `Create` is atomic: after a crash or a lost race the object is there whole or not there. What is there and isn't
-    byte for byte what would be put is read and compared. Raises IntegrityError where it is other code, StoreError.
+    byte for byte what would be put is read and compared. What has been there for `RENEWED_AFTER` is written again, so that a
+    `fedml index gc` at this moment, which knows nothing of the new run yet, finds it used. Raises IntegrityError where it is
+    other code, StoreError.
     """
     by_url = {store.url: store for store in stores}
     with ThreadPoolExecutor(_STORES_AT_ONCE) as pool:
@@ -55,6 +61,9 @@ def _put(packed: PackedCode, store: Store) -> bool:
         except AlreadyExists:  # another run with the same code was faster
             found = store.stat(key)
     _compare(packed, store, found)
+    if found.modified is not None and found.modified < datetime.now(UTC) - RENEWED_AFTER:
+        with suppress(StoreError):  # this token may only create
+            store.put(key, packed.path.read_bytes(), Overwrite(), content_type="application/gzip")
     return True
 
 

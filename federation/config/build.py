@@ -128,11 +128,17 @@ def _tag(source: Source, name: str, table: TagTable) -> TagRule:
 
 def _archives(source: Source) -> dict[str, Archive]:
     archives = source.document.publish.archives
+    _refuse_credentials(source, "run.uv", source.document.run.uv or "")
     for scheme, archive in archives.items():
-        if without_secrets(archive.url) != archive.url:
-            hint = "it goes into jobspecs as it stands: serve the archive where nodes need no credentials for it"
-            raise source.error(f"publish.archives.{scheme}.url", "holds credentials", hint)
+        _refuse_credentials(source, f"publish.archives.{scheme}.url", archive.url)
     return {str(scheme): source.value(Archive, archive) for scheme, archive in archives.items()}
+
+
+def _refuse_credentials(source: Source, key: str, url: str) -> None:
+    """Raises ConfigError for the URL of something that nodes fetch."""
+    if without_secrets(url) != url:
+        hint = "it goes to regions as it stands: serve the file where nodes need no credentials for it"
+        raise source.error(key, "holds credentials", hint)
 
 
 def _store_task(source: Source, archives: Mapping[str, Archive]) -> StoreTask | None:

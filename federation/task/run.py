@@ -13,7 +13,8 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -37,6 +38,7 @@ from jobs.code_run import (
 
 TASK_MODULE = "fedml_task"
 _HIDDEN = ("NOMAD_TOKEN", "VAULT_TOKEN", "CONSUL_TOKEN", "FEDML_STORES", "FEDML_META", "FEDML_VERSION_KEY")
+_VERSION_S = 10.0
 _OWN_META = tuple(f"NOMAD_META_{key}" for key in (CODE_KEY, COMMAND_KEY, PARAMS_KEY))
 
 
@@ -74,7 +76,8 @@ def run(environ: Mapping[str, str]) -> int:
     ended = children.run(argv, cwd=folders.code, environ=given)
     if children.stopped_by or ended.exit_code:
         return _failed(ended, children.stopped_by, memory.cause())
-    _publish(environ, command, params, folders, prepared, argv)
+    prepared = replace(prepared, told={**_python_of(argv, folders.code, given), **prepared.told})
+    _publish(environ, command, params, folders, prepared)
     return 0
 
 
@@ -150,7 +153,6 @@ def _publish(
     params: Mapping[str, str],
     folders: Folders,
     prepared: Prepared,
-    argv: list[str],
 ) -> None:
     from federation.publish.publish import publish  # loaded when the command is done: it should start at once
     from federation.publish.report import as_lines
@@ -166,7 +168,6 @@ def _publish(
         "command": " ".join(command.argv),
         "git_commit": command.git_commit,
         "seed": params.get("seed", ""),
-        **_python_of(argv),
         **prepared.told,
     }
     outcome = publish(
@@ -181,12 +182,18 @@ def _publish(
         write_line(line)
 
 
-def _python_of(argv: list[str]) -> dict[str, str]:
-    """The version of the Python that ran the command, if it was one."""
+def _python_of(argv: list[str], code: Path, environ: Mapping[str, str]) -> dict[str, str]:
+    """The version of the Python that ran the command, if it was one and tells it."""
     if not re.fullmatch(r"python[\d.]*", Path(argv[0]).name):
         return {}
-    done = subprocess.run([argv[0], "--version"], capture_output=True, text=True, check=False)
-    return {"python": done.stdout.removeprefix("Python ").strip()} if done.stdout else {}
+    with suppress(OSError, subprocess.SubprocessError):  # the result counts, not this
+        asked = [argv[0], "--version"]
+        done = subprocess.run(
+            asked, cwd=code, env=environ, stdin=subprocess.DEVNULL, capture_output=True, timeout=_VERSION_S, check=False
+        )
+        version = done.stdout.decode(errors="replace").removeprefix("Python ").strip()
+        return {"python": version} if version else {}
+    return {}
 
 
 def _lock_sha256(command: Command, code: Path) -> str:

@@ -36,7 +36,8 @@ def downloaded_uv(source: UvDownload, folder: Path) -> Path:
             f"what lies at {source.url} has the sha256 {found}, not {source.sha256}; it was not run",
             hint="set uv_sha256 under [run] in fedml.toml, if you trust the new file",
         )
-    partial = program.with_name(f".{program.name}.{os.getpid()}")
+    # Tasks in containers share the folder, and often the number of their process.
+    partial = program.with_name(f".{program.name}.{os.urandom(8).hex()}")
     partial.write_bytes(_program(data, source.url))
     partial.chmod(0o755)
     partial.replace(program)

@@ -197,6 +197,10 @@ def _joiner(app: App, manifest: Manifest, prepared: PreparedJob, places: Places)
                 return Joined(
                     region, f"the job would change under another run's open slots: {in_the_way[0]}", is_fatal=True
                 )
+            if prepared.needs_program:  # perhaps another fedml's than that of the run's beginning
+                from federation.workflows.code_stores import put_into_stores
+
+                put_into_stores(app, prepared, [region], None, lambda _: None)
             for done in app.deploy(prepared, [region]).failed:
                 raise done.error or RegionUnreachable(f"{region} did not get the job", region=region)
         except (RegionUnreachable, Throttled, UnexpectedAnswer, Unavailable) as error:

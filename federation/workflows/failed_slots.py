@@ -7,15 +7,17 @@ from dataclasses import replace
 from pathlib import Path
 
 from federation.app import App, JobRequest
-from federation.errors import UsageError
+from federation.errors import IndexCorrupt, UsageError
 from federation.index.rows import RUN_STATES_CLOSED
 from federation.manifest import Manifest
 from federation.run.brain.transitions import SlotState
 from federation.run.slot_inputs import inputs_of, payloads_of
+from federation.task.command_line import parse_command
 from federation.text import counted
 from federation.workflows.request import CodeRequest, FailedSlots, RunRequest
 from federation.workflows.run_reader import RunReader, RunStory
 from jobs.code_run import CODE_KEY, COMMAND_KEY, with_params
+from jobs.errors import ForeignTextError
 from jobs.params.sweep import Asks, Rows, Sweep
 from jobs.spec import FALLBACK_VERSION_KEY, VERSION_KEYS
 
@@ -85,10 +87,21 @@ def _job_of(app: App, manifest: Manifest) -> str:
 
 
 def _code_of(manifest: Manifest) -> CodeRequest | None:
-    """The code that the run had, which is in the stores."""
-    if manifest.code is None:
+    """The code that the run had, which is in the stores. Raises IndexCorrupt where the manifest contradicts itself: what is
+    shown of a run must be what its slots run."""
+    code, meta = manifest.code, manifest.meta
+    if code is None:
         return None
-    return CodeRequest(manifest.code, {key: manifest.meta[key] for key in (CODE_KEY, COMMAND_KEY)})
+    try:
+        command = parse_command(meta.get(COMMAND_KEY, ""))
+    except ForeignTextError as error:
+        raise IndexCorrupt(f"the manifest of run {manifest.run} can't be used: {error.message}") from error
+    if (meta.get(CODE_KEY), command.argv) != (code.sha256, code.command):
+        raise IndexCorrupt(
+            f"the manifest of run {manifest.run} says another code or command than what its slots get",
+            hint="somebody changed it: restore it from the bucket's version history",
+        )
+    return CodeRequest(code, {key: meta[key] for key in (CODE_KEY, COMMAND_KEY)})
 
 
 def _meta_of(app: App, manifest: Manifest) -> dict[str, str]:

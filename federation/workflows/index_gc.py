@@ -51,7 +51,7 @@ def gc(app: App, request: GcRequest, now: datetime, *, is_dry: bool) -> GcReport
     stores, index = app.result_stores(), app.index
     found: list[Orphan] = []
     if request.orphan_age is not None:
-        found = orphans(stores, index, now, request.orphan_age, request.job, open_code=_open_code(app))
+        found = orphans(stores, index, now, request.orphan_age, request.job, open_code=lambda: _open_code(app))
     outcome = GcOutcome()
     if request.rule and is_dry:
         plan = plan_gc(index, stores, request.rule, now)

@@ -36,6 +36,8 @@ class ResultCode:
     sha256: str
     files: int
     store: str
+    is_of_manifest: bool
+    """The manifest of the run names it. Else only the result's record does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +52,18 @@ class MetricPair:
 
 def bring_code(app: App, row: Row, to: Path | None, allow: Sequence[str] = ()) -> ResultCode:
     """Unpacks the code that made a result into the folder `to` (None: one of the working folder, named by the result), which
-    mustn't hold anything. Its hash is that of the run's manifest. Raises UsageError, NotFound, CodeError, StoreError."""
-    sha256, _ = _code_of(app, row)
+    mustn't hold anything. Its hash is that of the run's manifest, where that has one. Raises UsageError, NotFound, CodeError,
+    StoreError."""
+    sha256, manifest = _code_of(app, row)
+    is_known = manifest is not None and bool(manifest.code_sha256)
     target = Path(os.path.realpath(to or f"{folder_name(row)}-code"))
     if target.exists() and not (target.is_dir() and not any(target.iterdir())):
         raise UsageError(f"{target} holds something already", hint="name another folder with --to")
-    return _from_a_store(
-        app, row, allow, lambda store: ResultCode(target, sha256, fetch_code(store, sha256, target), store.url)
-    )
+
+    def fetch(store: Store) -> ResultCode:
+        return ResultCode(target, sha256, fetch_code(store, sha256, target), store.url, is_known)
+
+    return _from_a_store(app, row, allow, fetch)
 
 
 def request_of_result(app: App, row: Row, request: RunRequest) -> RunRequest:

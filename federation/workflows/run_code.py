@@ -14,6 +14,7 @@ from typing import Any
 
 from federation.app import App, JobRequest
 from federation.code.pack import PackedCode, pack
+from federation.code.refusals import secret_in
 from federation.config.model import Config
 from federation.deploy.prepare import JOB_SUFFIXES
 from federation.errors import UsageError
@@ -128,6 +129,7 @@ def code_run(app: App, ask: CodeAsk, note: Tell) -> CodeRun:
     uv = UvDownload(settings["uv"], settings["uv_sha256"]) if settings.get("uv") else None
     passes = settings.get("passes", AS_ARGUMENTS)
     command = Command(subject.argv, subject.kind, subject.file, passes, uv if subject.kind != NONE else None)
+    _refuse_secrets(command)
     regions = tuple(settings.get("regions") or ())
     app.chosen_regions(regions)
     return CodeRun(ask, subject, _job(subject, settings, config), command, regions, settings)
@@ -150,6 +152,16 @@ def write_jobspec(app: App, made: CodeRun, file: Path, regions: tuple[str, ...],
             opened.write(text)
     except OSError as error:
         raise UsageError(f"--write {file}: {error.strerror}") from error
+
+
+def _refuse_secrets(command: Command) -> None:
+    """Raises UsageError for a command that seems to hold a secret: whoever may read jobs or results reads it."""
+    for argument in command.argv:
+        if found := secret_in(argument.encode(errors="replace")):
+            raise UsageError(
+                f"the command {found[0]}, and Nomad shows it to everyone who can read jobs; nothing was sent",
+                hint="let the task read it where it runs: from a Nomad variable, or a file of the node",
+            )
 
 
 def _job(subject: Subject, settings: Mapping[str, Any], config: Config) -> CodeJob:

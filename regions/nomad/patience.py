@@ -1,4 +1,4 @@
-"""The patience that a region's servers ask for (`Retry-After`), kept by all threads that ask them."""
+"""The patience that the server at one address asks for (`Retry-After`), kept by all threads that ask it."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 from typing import Final
 
 PATIENCE_MAX_S: Final = 300.0
-"""A server is asked again after this time, whatever it said."""
+"""It is asked again after this time, whatever it said."""
 
 
 class Patience:
-    """When the region's servers may be asked again. Shared by threads."""
+    """When the server may be asked again. Shared by threads."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock

@@ -124,7 +124,7 @@ class Transport:
         self._first = 0  # the address that last answered
         self._token: str | None = None
         self._token_lock = threading.Lock()
-        self._patience = Patience()
+        self._patience = {address: Patience() for address in region.addresses}
         self._session = new_session(region.tls.server_name)
 
     def within(self, deadline_s: float, *, rounds: int = ROUNDS_WITHOUT_ANSWER) -> Transport:
@@ -162,9 +162,9 @@ class Transport:
             time.sleep(pause_s)
 
     def _wait(self, request: Request, deadline: float) -> None:
-        """Waits as long as the servers asked everybody to (`Retry-After`). Raises Throttled where that is too long for the
-        call."""
-        left_s = self._patience.left_s
+        """Waits until one address may be asked, where all ask for patience (`Retry-After`). Raises Throttled where that is too
+        long for the call."""
+        left_s = min((patience.left_s for patience in self._patience.values()), default=0.0)
         if not left_s:
             return
         if time.monotonic() + left_s >= deadline:
@@ -172,12 +172,17 @@ class Transport:
         time.sleep(left_s)
 
     def _round(self, request: Request, deadline: float) -> Answer | RegionError:
-        """Each address once, beginning with the one that last answered. Definite refusals are raised."""
+        """Each address once that doesn't ask for patience, beginning with the one that last answered. Definite refusals are
+        raised."""
         addresses = self._region.addresses
         first = self._first
         failures: list[RegionError] = []
         for offset in range(len(addresses)):
             number = (first + offset) % len(addresses)
+            if self._patience[addresses[number]].left_s:
+                patient = f"{addresses[number]}: it asks for patience (Retry-After)"
+                failures.append(self.error(Throttled, request, patient))
+                continue
             left_s = deadline - time.monotonic()
             if left_s <= 0 and failures:
                 break
@@ -207,7 +212,7 @@ class Transport:
             try:
                 with limits.applied():
                     response = self._send(request, address=address, token=token, session=self._session, timeout=timeout)
-                    answer = self._read(request, response, limits)
+                    answer = self._read(request, response, limits, address)
                 self._log_request(request, address, str(response.status_code), began)
             except (OSError, ValueError, LookupError) as error:  # of requests; or of ssl, for a file that can't be used
                 self._check_tls_files(request)
@@ -257,9 +262,11 @@ class Transport:
         if problem:
             raise self.error(RegionUnreachable, request, f"regions.{self._region.name}.tls.{problem}", hint=hint)
 
-    def _read(self, request: Request, response: requests.Response, limits: CallLimits) -> Answer | Refusal:
+    def _read(
+        self, request: Request, response: requests.Response, limits: CallLimits, address: str
+    ) -> Answer | Refusal:
         if response.status_code >= 300:
-            self._patience.read(response.status_code, response.headers)
+            self._patience[address].read(response.status_code, response.headers)
             return read_refusal(response.status_code, response.text, operation=request.operation)
         if not request.expects_json:
             return Answer(response, limits)

@@ -65,7 +65,8 @@ def assert_each_key_once(project: Project, run: str, job: str) -> None:
         for child in project.children(region, job)
         if child["Meta"]["fedml_run"] == run
     )
-    assert slots == Counter(str(slot) for slot in range(SLOTS))
+    story = project.fedml("runs", "show", run).out  # why a slot had a second attempt
+    assert slots == Counter(str(slot) for slot in range(SLOTS)), story
     assert [project.still_open(region, job) for region in REGIONS] == [[], [], []]
 
 

@@ -27,6 +27,7 @@ def test_a_result_is_reproduced_from_the_stores_alone(project: Project) -> None:
     ][0]
     same = project.fedml("index", "reproduce", first["alloc_id"], "--metric", "loss", "--json")
     assert same.code == 0, same.err
+    assert f"Again: python reproduced.py; code {first['code'][:12]}" in same.err
     compared = same.json_lines[-1]
     assert compared["agrees"]
     assert compared["metrics"] == [{"name": "loss", "first": 0.75, "again": 0.75, "agrees": True}]

@@ -186,7 +186,7 @@ def refused_session(session: Session) -> None:
         ("dispatch", "--job", "light.nomad.hcl", "-meta", f"gcp_creds={session.planted['meta']}"),
     ):
         assert session.fedml(*arguments, "--config", config, code=None).code != 0
-    session.fedml("regions", "list", "--config", config)
+    session.fedml("regions", "list", "--config", config, code=1)
     url = f"s3://me:{session.planted['url']}@shop"
     session.fedml("publish", url, code=1)
     session.fedml("stores", "check", url, code=1)

@@ -45,7 +45,8 @@ def code(
     with opened(config) as federation:
         row = federation.index.result(result, job=job)
         found = bring_code(federation, row, to, allow_store or ())
-    note(f"{row.job} version {row.version}: code {found.sha256[:12]}, {counted(found.files, 'file')}, verified")
+    how = "verified" if found.is_of_manifest else "as its record says: its run's manifest names none"
+    note(f"{row.job} version {row.version}: code {found.sha256[:12]}, {counted(found.files, 'file')}, {how}")
     if as_json:
         place = {"path": str(found.path), "sha256": found.sha256, "files": found.files, "store": found.store}
         answer_json({"alloc_id": row.alloc_id, "version": row.version, **place})
@@ -89,6 +90,7 @@ def reproduce(
     from federation.cli.options.common import names
     from federation.cli.session import answer_block, answer_json_line, note, opened
     from federation.deploy.prepare import JobRequest
+    from federation.text import shortened
     from federation.ui.index_compare import pairs_text
     from federation.ui.index_table import json_value
     from federation.workflows.dispatch import begin
@@ -100,6 +102,8 @@ def reproduce(
         row = federation.index.result(result, job=job)
         asked = RunRequest(JobRequest(regions=names(regions)), name=f"reproduces-{row.alloc_id[:8]}")
         request = request_of_result(federation, row, asked)
+        if request.code is not None:
+            note(f"Again: {shortened(' '.join(request.code.kept.command), 200)}; code {request.code.kept.sha256[:12]}")
         begun = begin(federation, request, skip_unreachable=False, tell=note)
         ended = follow_or_detach(federation, begun, [], ObserverOptions(), as_json=as_json)
         made = federation.index.query(run=begun[0].manifest.run, state="committed")

@@ -32,10 +32,13 @@ from federation.log import Change, timestamp
 from federation.result import ResultRecord, store_name
 from jobs.code_run import CODE, code_of
 from jobs.errors import FedmlError
+from regions.storage.errors import NotFound
 from regions.storage.store import Store
 
 GRACE = timedelta(hours=24)
 ORPHAN_AGE = timedelta(days=7)
+_LISTED_EXACTLY = timedelta(minutes=1)
+"""Lists of stores tell times less exactly than an object does itself."""
 
 _RUNS_OF_JOB = "SELECT run FROM run WHERE job = ? UNION SELECT run FROM result WHERE job = ?"
 
@@ -106,17 +109,25 @@ def run_gc(index: Index, stores: Stores, rule: Retention, now: datetime, *, grac
 
 
 def orphans(
-    stores: Stores, index: Index, now: datetime, age: timedelta, job: str = "", *, open_code: Collection[str] = ()
+    stores: Stores,
+    index: Index,
+    now: datetime,
+    age: timedelta,
+    job: str = "",
+    *,
+    open_code: Callable[[], Collection[str]] = frozenset,
 ) -> list[Orphan]:
     """Artifacts in the datacenters' stores without a record, of no open run and no result of the index, to which nothing was
     written for `age`; with `job` only of its runs. Without it also code that was put there before that, and that neither a
-    result that is there nor one of `open_code` names. Raises the stores' errors, UsageError for a job without results."""
+    result that is there nor one of `open_code` names. Both are asked after all stores were listed: the code of a run that
+    begins meanwhile is kept. Raises the stores' errors, UsageError for a job without results."""
     if job:
         index.ask(lambda catalog: require_job(catalog, job))
     of_this = set(index.ask(lambda catalog: catalog.values(_RUNS_OF_JOB, job, job)))
     open_runs = set(index.ask(lambda catalog: catalog.values("SELECT run FROM run WHERE state = 'open'")))
     urls = index.ask(lambda catalog: catalog.values("SELECT url FROM result"))
     found: list[Orphan] = []
+    code: list[Orphan] = []
     for name in stores.names:
         store = stores.of(name)
         held = list_store(store)
@@ -127,19 +138,15 @@ def orphans(
             if not any(url.endswith(prefix) for url in urls):
                 found.append(Orphan(name, prefix, held.size_bytes(prefix)))
         if not job:
-            found += _unnamed_code(name, store, index, open_code, now - age)
-    return found
+            code += _old_code(name, store, now - age)
+    named = {*index.ask(lambda catalog: catalog.values(_NAMED_CODE)), *open_code()} if code else ()
+    return found + [one for one in code if code_of(one.prefix) not in named]
 
 
-def _unnamed_code(
-    name: str, store: Store, index: Index, open_code: Collection[str], before: datetime
-) -> Iterator[Orphan]:
-    """The index is asked after the listing: a result that is committed meanwhile keeps its code."""
-    listed = [(code_of(info.key), info) for info in store.list(CODE)]
-    named = {*index.ask(lambda catalog: catalog.values(_NAMED_CODE)), *open_code}
-    for sha256, info in listed:
-        if sha256 and sha256 not in named and info.modified is not None and info.modified <= before:
-            yield Orphan(name, info.key, info.size_bytes)
+def _old_code(name: str, store: Store, before: datetime) -> Iterator[Orphan]:
+    for info in store.list(CODE):
+        if code_of(info.key) and info.modified is not None and info.modified <= before:
+            yield Orphan(name, info.key, info.size_bytes, info.modified)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +158,8 @@ class Orphan:
     prefix: str
     """Of code: its key."""
     size_bytes: int
+    modified: datetime | None = None
+    """Of code: when it was put there, or used last by a new run."""
 
     @property
     def why(self) -> str:
@@ -159,18 +168,28 @@ class Orphan:
 
 
 def remove_orphans(stores: Stores, found: Iterable[Orphan]) -> int:
-    """Delete them, but for those that got a record meanwhile; how many bytes that freed."""
+    """Delete them, but for those that got a record, or a new run, meanwhile; how many bytes that freed."""
     freed = 0
     for orphan in found:
         store = stores.of(orphan.store)
         if code_of(orphan.prefix):
-            store.delete(orphan.prefix)
-            freed += orphan.size_bytes
+            if not _is_used_again(store, orphan):
+                store.delete(orphan.prefix)
+                freed += orphan.size_bytes
             continue
         owner = orphan.prefix.removeprefix("artifacts/").rstrip("/").rpartition("/")[0]
         if not store.exists(f"results/{owner}.json"):
             freed += remove_files(store, orphan.prefix)
     return freed
+
+
+def _is_used_again(store: Store, code: Orphan) -> bool:
+    """Whether a run that began meanwhile put the code there anew (`federation.code.upload`)."""
+    try:
+        modified = store.stat(code.prefix).modified
+    except NotFound:
+        return False
+    return code.modified is not None and modified is not None and modified > code.modified + _LISTED_EXACTLY
 
 
 def _plan(catalog: Catalog, stores: Stores, record_of: RecordOf, rule: Retention, now: datetime) -> GcPlan:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from federation.run.brain.changes import Measure
 from federation.run.brain.endings import Ends
 from federation.run.brain.events import Measured, Pair
-from federation.run.brain.state import RunState
+from federation.run.brain.state import Attempt, RunState
 from federation.run.brain.transitions import SlotState
 from federation.text import counted
 
@@ -46,7 +46,7 @@ class Stopping:
             change = Measure.of(*pair, event.reached)
             if not self.has(change):
                 state.changes.append(change)
-        if attempt.is_open and not attempt.is_condemned and self._stop_when is not None:
+        if self._stop_when is not None and self._may_be_stopped(attempt):
             reason = self._stop_when(pair[0], event)
             if reason:
                 self._ends.condemn(pair[0], attempt, reason)
@@ -72,7 +72,11 @@ class Stopping:
         ]
         for _, slot, number in sorted(there)[keep.count :]:
             attempt = state.attempt(slot, number)
-            if attempt.is_open:
+            if self._may_be_stopped(attempt):
                 what = f"{keep.metric} is {self._values[slot][1]:g} at step {keep.after:g}"
                 reason = f"--keep-best {keep.count}: {what}, and better in {counted(keep.count, 'other slot')}"
                 self._ends.condemn(slot, attempt, reason)
+
+    def _may_be_stopped(self, attempt: Attempt) -> bool:
+        """Whether a stop saves anything. An attempt that ended well keeps its result, whether or not the index has it yet."""
+        return attempt.is_open and not attempt.is_condemned and len(attempt.complete) < self._state.keys_a_slot

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,18 @@ def test_many_stores_get_it_at_once(packed: PackedCode) -> None:
     stores = [MemoryStore(f"memory://{number}") for number in range(3)]
     stores[1].put(code_object(packed.sha256), packed.path.read_bytes())
     assert put_code(stores, packed) == {"memory://0": False, "memory://1": True, "memory://2": False}
+
+
+def test_what_has_been_there_for_long_is_written_again_so_that_no_gc_takes_it(
+    packed: PackedCode, memory_store: MemoryStore
+) -> None:
+    key = code_object(packed.sha256)
+    for age, puts in ((timedelta(0), 1), (timedelta(hours=23), 1), (timedelta(hours=25), 2)):
+        memory_store.clock = lambda age=age: datetime.now(UTC) - age  # type: ignore[misc]
+        put_code([memory_store], packed)
+        assert memory_store.requests.count(("put", key)) == puts
+    memory_store.clock = lambda: None
+    assert put_code([memory_store], packed) == {memory_store.url: True}
 
 
 def test_the_same_code_in_another_gzip_is_the_same(packed: PackedCode, memory_store: MemoryStore) -> None:

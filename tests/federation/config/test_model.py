@@ -528,6 +528,8 @@ def test_the_task_that_publishes(tmp_path: Path) -> None:
     for url in ("https://ann:planted@files/s3.pyz", "https://files/s3.pyz?X-Amz-Signature=planted"):
         told = str(refusal(tmp_path, f"{MINIMAL}\n{table}{archive.replace('https://files/s3.pyz', url)}"))
         assert "publish.archives.s3.url: holds credentials" in told
+        run = f'[run]\nuv = "{url}"\nuv_sha256 = "{"a" * 64}"\n'
+        assert "run.uv: holds credentials" in str(refusal(tmp_path, f"{MINIMAL}\n{run}"))
         assert "planted" not in told
     assert "publish.archives.s3.sha256" in str(refusal(tmp_path, f"{MINIMAL}\n{table}{archive.replace('a' * 64, 'A')}"))
 

@@ -51,3 +51,24 @@ def test_what_a_script_writes_is_published_with_its_origin(tmp_path: Path) -> No
     }
     assert json.loads(Path(environ["FEDML_PARAMS"]).read_text()) == params
     assert not {"NOMAD_TOKEN", "FEDML_STORES", "NOMAD_META_fedml_params", "NOMAD_META_FEDML_PARAMS"} & environ.keys()
+
+
+def with_own_python(root: Path, script: str) -> Task:
+    """A task whose code brings the program `./python3`."""
+    Task(root, {"python3": script}, Command(("sh",)))
+    (root / "source/python3").chmod(0o755)
+    return Task(root, {}, Command(("./python3",)))
+
+
+def test_a_python_that_lies_in_the_code_is_asked_for_its_version_there(tmp_path: Path) -> None:
+    task = with_own_python(tmp_path, "#!/bin/sh\necho Python 9.8\necho x > $FEDML_OUTPUT/a\n")
+    done = task.run()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert task.record().environment["python"] == "9.8"
+
+
+def test_a_python_that_does_not_tell_its_version_costs_no_result(tmp_path: Path) -> None:
+    task = with_own_python(tmp_path, "#!/bin/sh\necho x > $FEDML_OUTPUT/a\nrm python3\n")
+    done = task.run()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "python" not in task.record().environment

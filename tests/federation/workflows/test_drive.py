@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
 
 from federation.log import Log
 from federation.run.brain.changes import Cancel
-from federation.workflows.drive import RunOutcome, SharedLog
+from federation.run.brain.events import Joined
+from federation.workflows.drive import RunOutcome, SharedLog, _joiner
+from regions.errors import NotFound
 from tests.federation.conftest import MemoryStore
 from tests.federation.run.brain.world import MANIFEST
 
@@ -71,3 +78,31 @@ def test_the_text_of_an_outcome_names_some_failures_with_their_parameters() -> N
         "  … and 2 more in .failures\n"
         "  eu: 2 attempts may still run"
     )
+
+
+@pytest.mark.parametrize("needs_program", [True, False])
+def test_a_region_that_joins_late_has_the_program_of_its_job_first(
+    monkeypatch: pytest.MonkeyPatch, needs_program: bool
+) -> None:
+    """Who resumes a run may have another fedml, whose program no store has yet."""
+    did: list[str] = []
+
+    def deploy(prepared: Any, regions: list[str]) -> Any:
+        did.append(f"job {regions}")
+        return SimpleNamespace(failed=[])
+
+    monkeypatch.setattr("federation.workflows.drive.runs_in_the_way", lambda *_: [])
+    monkeypatch.setattr(
+        "federation.workflows.code_stores.put_into_stores",
+        lambda app, prepared, regions, packed, tell: did.append(f"program {regions}"),
+    )
+
+    class Client:
+        def job(self, job_id: str) -> Any:
+            raise NotFound(f"no {job_id}", region="eu")
+
+    app: Any = SimpleNamespace(deploy=deploy)
+    places: Any = SimpleNamespace(routes={"eu": Client()})
+    prepared: Any = SimpleNamespace(needs_program=needs_program)
+    assert _joiner(app, replace(MANIFEST, late=("eu",)), prepared, places)("eu") == Joined("eu")
+    assert did == (["program ['eu']", "job ['eu']"] if needs_program else ["job ['eu']"])

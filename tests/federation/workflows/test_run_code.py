@@ -69,6 +69,15 @@ def test_without_settings_there_are_sensible_ones_and_they_are_said(
     assert "uv" in made(root, driver="podman").job.image
 
 
+def test_a_command_with_a_secret_is_refused(root: Path) -> None:
+    token = "ghp_" + "a1" * 18
+    with pytest.raises(UsageError, match="the command seems to hold a GitHub token") as caught:
+        made(root, "train.py", f"--hub-token={token}")
+    assert token not in str(caught.value) + caught.value.hint
+    with pytest.raises(UsageError, match="seems to hold"):
+        made(root, "python", "train.py", token, folder=root)
+
+
 def test_the_option_goes_before_the_script_before_pyproject_before_fedml_toml(root: Path) -> None:
     (root / "pyproject.toml").write_text("[tool.fedml]\ncpu = 3\nmemory = 3\ngpu = 3\n")
     (root / "train.py").write_text("# /// script\n# [tool.fedml]\n# cpu = 2\n# memory = 2\n# ///\n")

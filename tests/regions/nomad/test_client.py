@@ -132,6 +132,18 @@ def test_servers_that_ask_for_patience_are_left_alone_by_all_calls(recorder, cli
     assert len(recorder.seen) == 1
 
 
+def test_a_server_that_asks_for_patience_keeps_nobody_from_another_one(recorder, new_recorder, client, reply):
+    busy = new_recorder()
+    busy.default = reply(503, "busy", headers={"Retry-After": "100"})
+    region = client(addresses=(busy.address, recorder.address), deadline_s=5)
+    for name in ("a", "b", "c"):
+        assert region.job(name) == {}
+    recorder.default = reply(429, "busy too", headers={"Retry-After": "100"})
+    with pytest.raises(Throttled):
+        region.job("d")
+    assert (len(busy.seen), len(recorder.seen)) == (1, 4)
+
+
 def test_servers_are_asked_again_when_their_time_is_over(recorder, client, reply):
     recorder.answers["/v1/jobs"] = [reply(429, "busy", headers={"Retry-After": "1"}), reply(body=[])]
     began = time.monotonic()

@@ -12,7 +12,8 @@ from federation.code.pack import PackedCode, pack
 from federation.code.upload import put_code
 from federation.home import RunKeys, read_manifest
 from federation.manifest import RunCode
-from jobs.code_run import code_object
+from federation.task.command_line import Command
+from jobs.code_run import CODE_KEY, COMMAND_KEY, code_object
 from tests.federation.cli.index.helpers import Cli, Project
 
 RESULT = "a0000000"
@@ -49,6 +50,15 @@ def test_the_code_comes_out_as_it_was_packed(made: Project, packed: PackedCode, 
     said = json.loads(out)
     assert (code, said["sha256"], said["files"], said["path"]) == (0, packed.sha256, 1, str(tmp_path / "there"))
     assert [path.name for path in (tmp_path / "there").iterdir()] == ["train.py"]
+
+
+def test_code_that_only_the_record_names_is_not_called_verified(made: Project, packed: PackedCode, cli: Cli) -> None:
+    """A jobspec that `fedml run --write` made is dispatched as any other."""
+    put_code([made.store("us")], packed)
+    manifest = replace(read_manifest(made.home, "run-1"), code=None)
+    made.home.put(RunKeys("run-1").manifest, manifest.to_json())
+    code, _, err = cli("code", RESULT)
+    assert (code, "verified" in err, "as its record says" in err) == (0, False, True)
 
 
 def test_another_store_does_as_well(made: Project, packed: PackedCode, cli: Cli) -> None:
@@ -104,6 +114,24 @@ def test_a_record_that_names_other_code_than_the_manifest_isnt_believed(made: Pr
     code, _, err = cli("code", RESULT)
     assert code == 1
     assert "and its run's manifest" in err
+
+
+@pytest.mark.parametrize("shown", ["echo harmless", "python train.py"])
+def test_a_manifest_that_shows_another_command_than_its_slots_get_is_not_reproduced(
+    made: Project, packed: PackedCode, cli: Cli, shown: str
+) -> None:
+    put_code([made.store("us")], packed)
+    manifest = read_manifest(made.home, "run-1")
+    assert manifest.code is not None
+    meta = {CODE_KEY: packed.sha256, COMMAND_KEY: Command(("rm", "-rf", "/data")).to_json()}
+    if shown == "python train.py":
+        meta = {CODE_KEY: packed.sha256}
+    code = replace(manifest.code, command=tuple(shown.split()))
+    made.home.put(RunKeys("run-1").manifest, replace(manifest, code=code, meta=meta).to_json())
+    done, _, err = cli("reproduce", RESULT)
+    assert done == 1
+    assert "Error: the manifest of run run-1" in err
+    assert "unexpected" not in err
 
 
 @pytest.mark.parametrize("claimed", ["../../runs/x", "b" * 63, "B" * 64])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -344,11 +345,11 @@ def test_code_that_nothing_names_goes_when_it_is_old(clouds: Clouds) -> None:
 
     assert found() == [f"code/{still_open}.tar.gz"]
     assert found(datetime.now(UTC)) == []
-    assert found(open_code=[still_open]) == []
+    assert found(open_code=lambda: [still_open]) == []
     assert found(job="sales") == []  # code is of no job
 
     gc_to_the_end(clouds)  # the result of version 1 is removed, and its code isn't named any more
-    unnamed = orphans(clouds.stores, clouds.index, later, 7 * DAY, open_code=[still_open])
+    unnamed = orphans(clouds.stores, clouds.index, later, 7 * DAY, open_code=lambda: [still_open])
     assert [(each.prefix, each.size_bytes, each.why) for each in unnamed] == [
         (f"code/{left}.tar.gz", 6, "that no result and no open run names")
     ]
@@ -358,3 +359,36 @@ def test_code_that_nothing_names_goes_when_it_is_old(clouds: Clouds) -> None:
         f"code/{kept}.tar.gz",
         f"code/{still_open}.tar.gz",
     }
+
+
+def test_code_that_a_run_used_again_meanwhile_is_kept(clouds: Clouds) -> None:
+    key = f"code/{'a' * 64}.tar.gz"
+    clouds.us.put(key, b"packed")
+    later = datetime.now(UTC) + 8 * DAY
+    (found,) = orphans(clouds.stores, clouds.index, later, 7 * DAY)
+    assert found.modified is not None
+    assert remove_orphans(clouds.stores, [replace(found, modified=found.modified - DAY)]) == 0
+    assert clouds.us.exists(key)
+    assert remove_orphans(clouds.stores, [found]) == 6
+    assert not clouds.us.exists(key)
+    assert remove_orphans(clouds.stores, [found]) == 6  # another gc was faster
+
+
+def test_a_run_that_begins_while_stores_are_listed_keeps_its_code(clouds: Clouds) -> None:
+    """Which runs are open is asked last: each store was listed by then."""
+    clouds.us.put(f"code/{'a' * 64}.tar.gz", b"packed")
+    listed: list[str] = []
+
+    class Listing:
+        names = clouds.stores.names
+
+        def of(self, name: str) -> Any:
+            listed.append(name)
+            return clouds.stores.of(name)
+
+    def open_code() -> list[str]:
+        assert sorted(listed) == sorted(clouds.stores.names)
+        return ["a" * 64]
+
+    later = datetime.now(UTC) + 8 * DAY
+    assert orphans(Listing(), clouds.index, later, 7 * DAY, open_code=open_code) == []  # type: ignore[arg-type]

@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from federation.curves import KeepBest
+from federation.manifest import Manifest
 from federation.run.brain import commands as cmd
 from federation.run.brain import events as ev
 from federation.run.brain.brain import Brain
@@ -126,6 +127,16 @@ def test_a_slot_that_is_done_keeps_its_place() -> None:
     table.confirm()
     table.reach({1: 0.2})
     assert table.states == "done stopped open open"
+
+
+@pytest.mark.parametrize("manifest", [replace(ONE, keep_best=None), replace(ONE, keep_best=KeepBest(1, 5))])
+def test_an_attempt_that_ended_well_keeps_its_result(manifest: Manifest) -> None:
+    """Its record isn't in the index yet: the rule would throw away a result that costs nothing more."""
+    table = Table(manifest, stop_when=over if manifest.keep_best is None else None)
+    well = replace(running(1), client_status="complete", tasks={"t": TaskState("dead", False, exit_code=0)})
+    table.step(ev.AllocationChanged("us", well))
+    table.reach({0: 0.1, 1: 12.0, 2: 13.0})
+    assert table.states == "open open stopped open"
 
 
 def test_a_slot_whose_end_is_on_its_way_to_the_log_ends_by_the_rule() -> None:
