@@ -10,6 +10,7 @@ import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
@@ -69,6 +70,19 @@ def _described_versions(names: Sequence[str], path: Sequence[str]) -> dict[str, 
         for distribution in metadata.distributions(name=name, path=list(path)):
             found.setdefault(name, distribution.version)
     return found
+
+
+def platform_name() -> str:
+    """The platform in the words of `platform.platform`, which starts a program to learn them."""
+    libc = ""
+    with suppress(AttributeError, OSError, ValueError):
+        libc = (os.confstr("CS_GNU_LIBC_VERSION") or "").replace(" ", "")
+    if not libc:
+        import platform
+
+        return platform.platform(terse=True)
+    system = os.uname()
+    return f"{system.sysname}-{system.release}-{system.machine}-with-{libc}"
 
 
 def found_origin(environ: Mapping[str, str], folders: Sequence[Path]) -> dict[str, str]:

@@ -26,7 +26,7 @@ from federation.publish.artifact import (
     read_environment,
     read_metrics,
 )
-from federation.publish.provenance import found_origin, installed_versions, package_versions
+from federation.publish.provenance import found_origin, installed_versions, package_versions, platform_name
 from federation.publish.task_identity import Allocation, allocation_of
 from federation.publish.usage import task_usage
 from federation.result import MetricValue, ResultFile, ResultRecord
@@ -156,19 +156,6 @@ def _environment(
         return environment, []
     (described, notes), (data, data_notes) = read_environment(material.notes), read_data(material.notes)
     return environment | described | data, notes + data_notes
-
-
-def platform_name() -> str:
-    """The platform in the words of `platform.platform`, which starts a program to learn them."""
-    libc = ""
-    with suppress(AttributeError, OSError, ValueError):
-        libc = (os.confstr("CS_GNU_LIBC_VERSION") or "").replace(" ", "")
-    if not libc:
-        import platform
-
-        return platform.platform(terse=True)
-    system = os.uname()
-    return f"{system.sysname}-{system.release}-{system.machine}-with-{libc}"
 
 
 def _record(

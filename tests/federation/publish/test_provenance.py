@@ -19,9 +19,9 @@ from federation.publish.provenance import (
     git_commit,
     installed_versions,
     package_versions,
+    platform_name,
     without_secrets,
 )
-from federation.publish.publish import platform_name
 from federation.publish.report import given_origin
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
