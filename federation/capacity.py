@@ -27,7 +27,7 @@ from jobs.nomad_json.drift import as_marked, change_of, spec_of
 from jobs.spec import JobShape
 from regions.errors import InvalidJob, NotFound, PermissionDenied, RegionSlow, RegionUnreachable
 from regions.model import DryRun, Node
-from regions.nomad.resources import Resources, candidates, estimated_slots, missing, offers
+from regions.nomad.resources import Resources, candidates, estimated_slots, missing, offers, too_large
 
 SLOW_AFTER_S = 10.0
 """After this time the regions that haven't answered are named."""
@@ -236,10 +236,13 @@ def _with_room(
 ) -> RegionCapacity:
     """The answer with the free slots, or what prevents any. Raises what `free_slots` raises, but for a denial and slowness."""
     queued = answer.queued
+    oversized = "; ".join(too_large(nodes, rendered))
     try:  # what is queued takes the room first
         room = free_slots(client, rendered, shape, wanted=wanted + queued, allow_preemption=allow_preemption)
     except PermissionDenied:
         free, exactness, detail = _estimate(client, rendered)
+        if oversized:
+            return replace(answer, problem=Reason.INFEASIBLE, detail=oversized, may_plan=False)
         return replace(answer, free=max(0, free - queued), exactness=exactness, detail=detail, may_plan=False)
     except RegionSlow:
         detail = "its scheduler gave no answer to a dry run in time: a few slots at a time"
@@ -249,6 +252,8 @@ def _with_room(
         return replace(answer, free=max(0, room.slots - queued), exactness=exactness)
     if not room.shortage:
         return replace(answer, detail="room only by preemption (--allow-preemption counts it)")
+    if oversized:
+        return replace(answer, problem=Reason.INFEASIBLE, detail=oversized)
     if could_ever(room.shortage):
         return replace(answer, detail=shortage_text(room.shortage))
     lacking = missing(nodes, rendered)

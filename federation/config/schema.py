@@ -260,25 +260,25 @@ _GIVEN = {str: "text", bool: "true or false", int: "a whole number", float: "a n
 
 def _problem(detail: ErrorDetails, root: type[Table]) -> Problem:
     path, kind, context = detail["loc"], detail["type"], detail.get("ctx", {})
-    key = ".".join(str(part) for part in path)
+    key, last = ".".join(str(part) for part in path), str(path[-1]) if path else ""
     if kind == "extra_forbidden":
         known = _fields_at(path[:-1], root)
-        close = difflib.get_close_matches(str(path[-1]), known, n=1, cutoff=0.6)
+        close = difflib.get_close_matches(last, known, n=1, cutoff=0.6)
         return Problem(
             key, "unknown key", f"did you mean {close[0]!r}?" if close else f"known here: {', '.join(known)}"
         )
     if kind == "missing":
-        return Problem(key, "is missing", _EXAMPLES.get(str(path[-1]), ""))
+        return Problem(key, "is missing", _EXAMPLES.get(last, ""))
     if kind.endswith("_type") and kind.removesuffix("_type") in _KINDS:
         given = _GIVEN.get(type(detail["input"]), "that")
         text = f"must be {_KINDS[kind.removesuffix('_type')]}, not {given}"
-        return Problem(key, text, _EXAMPLES.get(str(path[-1]), ""))
+        return Problem(key, text, _EXAMPLES.get(last, ""))
     if kind == "literal_error":
         choices = [choice.strip("' ") for choice in str(context["expected"]).replace(" or ", ", ").split(",")]
         close = difflib.get_close_matches(str(detail["input"]), choices, n=1)
         return Problem(key, f"must be one of {context['expected']}", f"did you mean {close[0]!r}?" if close else "")
     text = _RULES[kind].format_map(context) if kind in _RULES else detail["msg"]
-    hint = context.get("hint") or _EXAMPLES.get(str(path[-1]), "")
+    hint = context.get("hint") or _EXAMPLES.get(last, "")
     return Problem(key, text[0].lower() + text[1:], str(hint))
 
 

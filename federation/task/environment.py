@@ -121,14 +121,19 @@ def _uv(command: Command, environ: Mapping[str, str], cache: Path, children: Chi
     """The program and where it is from."""
     if command.uv is not None:
         return str(downloaded_uv(command.uv, cache / "fedml")), "downloaded"
-    beside = os.path.dirname(sys.executable)  # noqa: PTH120
-    found = shutil.which("uv", path=f"{environ.get('PATH', os.defpath)}{os.pathsep}{beside}")
-    if not found:
+    found = uv_of(environ)
+    if found is None:
         raise UsageError(
             f"{command.file} declares dependencies, and uv is not on the PATH of this node or image",
             hint="install uv there, or set uv and uv_sha256 under [run] in fedml.toml, from which nodes then get it",
         )
     return found, "from PATH"
+
+
+def uv_of(environ: Mapping[str, str]) -> Union[str, None]:  # noqa: UP007
+    """The uv on the PATH of this environment, else the one beside this Python. None without either."""
+    beside = os.path.dirname(sys.executable)  # noqa: PTH120
+    return shutil.which("uv", path=f"{environ.get('PATH', os.defpath)}{os.pathsep}{beside}")
 
 
 def _cache(environ: Mapping[str, str], task_folder: Path) -> Path:

@@ -6,12 +6,12 @@ import json
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from federation.json_document import versioned
 from federation.manifest import Manifest
 from federation.run.brain.commands import Tell
-from federation.streams import is_quiet, write_json, write_note
+from federation.streams import is_quiet, is_verbose, write_json, write_note
 from federation.text import counted
 from federation.ui.slot_failures import params_text
 from federation.visible import visible_line
@@ -32,7 +32,7 @@ def progress_display(
     if is_quiet():
         return nullcontext(_print_nothing)
     if not sys.stderr.isatty():
-        return nullcontext(_print_line)
+        return nullcontext(_print_line if manifest.code is None or is_verbose() else _print_line_of_code)
     from federation.ui.run_bars import run_bars
 
     return run_bars(manifest, already(), _line_above)
@@ -46,12 +46,22 @@ def event_line(tell: Tell) -> str:
     attempt = f" (attempt {tell.attempt})" if tell.attempt > 1 else ""
     if tell.kind == "bound":
         return f"{where} {counted(tell.count, 'slot')} bound"
-    return f"{where} {slot} {tell.kind:<10} {tell.detail}{attempt}{params}".strip()
+    said = f"{tell.detail}{attempt}{params}".strip()
+    return f"{where} {slot} {tell.kind:<10} {said}".strip()
 
 
 def _print_line(tell: Tell) -> None:
     if not tell.is_earlier:
         write_note(event_line(tell))
+
+
+def _print_line_of_code(tell: Tell) -> None:
+    """Without Nomad's job of each slot: whoever runs code has the slot's number. A slot of code has one result."""
+    if tell.kind == "dispatched":
+        tell = replace(tell, detail="")
+    elif tell.kind == "committed":
+        tell = replace(tell, detail=tell.detail.partition(" ")[2].removeprefix("added"))
+    _print_line(tell)
 
 
 def _print_nothing(_: Tell) -> None:

@@ -92,7 +92,8 @@ def show_outcome(outcome: RunOutcome) -> None:
         again = f"dispatch --failed-of {manifest.run}" if outcome.state == "cancelled" else f"runs retry {manifest.run}"
         console.print_line(f"Try them again:   fedml {again}", soft_wrap=True)
     if outcome.state == "done" and manifest.results == "publish":
-        console.print_line(f"See them:  fedml index list --version {manifest.version}", soft_wrap=True)
+        job = f"--job {manifest.job} " if manifest.code is not None else ""  # a folder of scripts has many jobs
+        console.print_line(f"See them:  fedml index list {job}--version {manifest.version}", soft_wrap=True)
 
 
 def outcome_document(outcome: RunOutcome) -> dict[str, Any]:

@@ -16,8 +16,8 @@ from regions.storage.store import Store
 def put_into_stores(
     app: App, prepared: PreparedJob, regions: Sequence[str], packed: PackedCode | None, tell: Callable[[str], None]
 ) -> None:
-    """Puts the program and the code (None: it is there) into the stores of these regions' datacenters, those of regions that
-    join later too, and says whether the code was there. Raises StoreError; what is written by then is used by the next run
+    """Puts the program and the code (None: it is there) into the stores of these regions' datacenters, and says whether the
+    code was there. Raises StoreError; what is written by then is used by the next run
     of the same code."""
     stores: dict[str, Store] = {}
     for name in regions:
@@ -37,3 +37,19 @@ def put_into_stores(
         tell(f"Code {packed.sha256[:12]} is in {count} already")
     else:
         tell(f"Code {packed.sha256[:12]} put into {count}" + (f", {there} of which had it" if there else ""))
+
+
+def put_into_late_stores(
+    app: App, prepared: PreparedJob, late: Sequence[str], packed: PackedCode | None, tell: Callable[[str], None]
+) -> tuple[str, ...]:
+    """Does the same for regions that join the run when they answer. Returns those whose stores have the code; says of the
+    others why the run goes on without them."""
+    joining = []
+    for name in late:
+        try:
+            put_into_stores(app, prepared, [name], packed, lambda line: None)
+        except FedmlError as error:
+            tell(f"Left out: {name}: no answer yet, and the code can't be put into its store: {error}")
+        else:
+            joining.append(name)
+    return tuple(joining)

@@ -16,6 +16,7 @@ from federation.deploy.prepare import isolated
 from federation.deploy.rollout import Deployed, Deployment, check_drift, summary
 from federation.errors import NoPlace, UsageError
 from federation.run.brain.events import RegionProbed
+from federation.streams import is_verbose
 from federation.text import counted
 from federation.workflows.deploy_conflicts import make_way
 from federation.workflows.first_questions import FirstAnswers, ask_first
@@ -76,9 +77,11 @@ def begin(
     checked = check_request(request, app.config)
     prepared = prepared_for(app, request, how)
     if app.config.dev is not None:
-        from federation.project.write import check_training  # a real federation has no use for it
+        from federation.project.write import check_training  # a real federation has no use for these
+        from federation.workflows.dev_programs import check_uv
 
         check_training(prepared.rendered.values())
+        check_uv(request, prepared)
     request_for_job = check_for_job(checked, prepared.shape)
     dispatch = _Dispatch(app, request_for_job, prepared, how, tell, saved, skip_unreachable, ask_first(app, prepared))
     # 2. Ask all regions, and wait until no other run is in the way of the job.
@@ -96,10 +99,11 @@ def begin(
     # 5. Put the code where its nodes fetch it; reserve the version and write the manifest.
     late = tuple(name for name in preview.late if name in prepared.rendered)
     if prepared.needs_program:
-        from federation.workflows.code_stores import put_into_stores  # nor a job of its own
+        from federation.workflows.code_stores import put_into_late_stores, put_into_stores  # nor a job of its own
 
         packed = request.code.packed if request.code is not None else None
-        put_into_stores(app, prepared, [*regions, *late], packed, tell)
+        put_into_stores(app, prepared, regions, packed, tell)
+        late = put_into_late_stores(app, prepared, late, packed, tell)
     opened = Runs(app).open(
         dispatch.request,
         prepared,
@@ -293,7 +297,8 @@ def _deploy(app: App, preview: Preview, how: Deploying, tell: Tell) -> Deploymen
             tell(line)
         if not goes_on and failed[0].error is not None:
             raise failed[0].error
-    for one in changed if not failed else ():
+    is_own = preview.request is not None and preview.request.code is not None  # the job that fedml made is no news
+    for one in changed if not (failed or is_own) or is_verbose() else ():
         tell(f"{one.region:<10} job {one.action}")
     return deployment
 

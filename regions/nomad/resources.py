@@ -167,6 +167,23 @@ def missing(nodes: Sequence[Node], job: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def too_large(nodes: Sequence[Node], job: Mapping[str, Any]) -> list[str]:
+    """The groups for which even an empty node is too small, each as a clause; nothing without nodes, or where the size of one
+    isn't known."""
+    clauses = []
+    for group in job["TaskGroups"]:
+        sizes = [Resources(node.cpu_mhz, node.memory_mb) for node in nodes if offers(node, group)]
+        asked = _demand(group)
+        if not sizes or any(size.holds(asked) or 0 in (size.cpu_mhz, size.memory_mb) for size in sizes):
+            continue
+        cpu_mhz, memory_mb = max(size.cpu_mhz for size in sizes), max(size.memory_mb for size in sizes)
+        clauses.append(
+            f"group {group['Name']}: no node is large enough for {asked.cpu_mhz:,} MHz and {asked.memory_mb:,} MB "
+            f"(they have up to {cpu_mhz:,} MHz and {memory_mb:,} MB)"
+        )
+    return clauses
+
+
 def devices_of(group: Mapping[str, Any]) -> set[str]:
     """The devices that the group's tasks ask for, as written: `gpu`, `nvidia/gpu` or `nvidia/gpu/A100`."""
     return {

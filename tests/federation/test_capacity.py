@@ -105,6 +105,26 @@ def test_full_is_not_infeasible() -> None:
     assert (unfit.problem, unfit.detail) == (Reason.INFEASIBLE, "group g: missing drivers (1 node)")
 
 
+@pytest.mark.parametrize("refuses", [False, True])
+def test_what_no_node_is_large_enough_for_is_infeasible_and_not_full(refuses: bool) -> None:
+    asked = job()
+    asked["TaskGroups"][0]["Tasks"] = [{"Name": "t", "Driver": "raw_exec", "Resources": {"CPU": 10, "MemoryMB": 1001}}]
+    answer = look(Region(0, refuses=refuses), asked, shape_of(asked))
+    assert (answer.problem, answer.free) == (Reason.INFEASIBLE, 0)
+    assert answer.detail == (
+        "group g: no node is large enough for 10 MHz and 1,001 MB (they have up to 1,000 MHz and 1,000 MB)"
+    )
+    asked["TaskGroups"][0]["Tasks"][0]["Resources"]["MemoryMB"] = 1000
+    assert look(Region(0, refuses=refuses), asked, shape_of(asked)).problem is None
+
+
+def test_a_node_of_unknown_size_may_be_large_enough() -> None:
+    asked = job()
+    asked["TaskGroups"][0]["Tasks"] = [{"Name": "t", "Driver": "raw_exec", "Resources": {"CPU": 10, "MemoryMB": 1001}}]
+    region = FakeRegion("us", 0, node_list=[node(), node(id="2", memory_mb=0)])
+    assert look(region, asked, shape_of(asked)).problem is None
+
+
 def test_a_token_that_may_not_plan_gets_an_estimate_and_one_that_sees_nothing_a_few_slots_at_a_time() -> None:
     asked = job()
     asked["TaskGroups"][0]["Tasks"] = [{"Name": "t", "Driver": "raw_exec", "Resources": {"CPU": 200, "MemoryMB": 10}}]

@@ -87,8 +87,11 @@ def test_a_script_is_swept_over_and_the_best_model_is_used(bare: Project) -> Non
         "200 MHz, 64 MB a slot",
         "put into 2 stores",
         "4 slots of sweep, version 1",
+        "See them:  fedml index list --job sweep --version 1",
     ):
         assert line in done.err
+    assert "sweep-" not in done.err  # Nomad's jobs are nothing that a person who runs code needs
+    assert "job registered" not in done.err
     rows = bare.ran("index", "list", "--version", "1", "--job", "sweep", "--sort", "metrics.loss", "--json").json[
         "results"
     ]

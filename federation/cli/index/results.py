@@ -284,4 +284,4 @@ def _summary(found: Listed, *, is_sorted: bool, is_filtered: bool) -> str:
         return f"{some}, revision {revision}{more}"
     if is_filtered and revision:
         return f"nothing in the index matches (revision {revision})"
-    return "the index is empty: `fedml dispatch` trains a version, and its results appear here"
+    return "the index is empty: results of `fedml run` and `fedml dispatch` appear here"

@@ -529,7 +529,7 @@ def test_the_commands(project: Project, capsys: pytest.CaptureFixture[str]) -> N
     shown = capsys.readouterr()
     assert document["servers"][0]["address"] in shown.out
     assert "Already up" in shown.err
-    assert "fedml plan" in shown.err
+    assert "fedml run" in shown.err
     assert run(["dev", "status", "--json", *where]) == 0
     assert json.loads(capsys.readouterr().out)["servers"] == document["servers"]
     (config.root / "fedml.toml").write_text("no [toml")

@@ -31,6 +31,7 @@ MAY_OPEN = {
     "publish/in_place.py": {"open_store", "parse_store_url", "StoreConfig"},
     "publish/publish.py": {"open_store", "parse_store_url", "StoreConfig"},
     "publish/check.py": {"open_store", "parse_store_url"},
+    "task/fetch.py": {"open_store", "parse_store_url"},
     # the one door for what records, rows and log entries say
     "index/stores.py": {"open_store", "parse_store_url", "StoreConfig"},
 }
@@ -38,6 +39,7 @@ MAY_OPEN = {
 
 MAY_DELETE = {
     "maintenance/removal.py": "one result, by its own prefix",
+    "maintenance/gc.py": "packed code that no result and no open run names, by its own key",
     "home.py": "its own probe in the home store",
     "catalog/checkpoint.py": "old checkpoints in the home store",
     "maintenance/recovery.py": "the lost log in the home store, after it was copied",

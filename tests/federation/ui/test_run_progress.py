@@ -10,7 +10,9 @@ from dataclasses import replace
 
 import pytest
 
+from federation.manifest import RunCode
 from federation.run.brain.commands import Tell
+from federation.streams import Verbosity, set_verbosity
 from federation.ui.run_progress import event_line, progress_display
 from tests.federation.run.brain.world import MANIFEST
 
@@ -120,3 +122,32 @@ def test_what_an_earlier_coordinator_reported_is_counted_and_not_printed_again(
     err = capsys.readouterr().err
     assert "cause 1" in err
     assert "cause 0" not in err
+
+
+@pytest.mark.parametrize("is_verbose", [False, True])
+def test_a_run_of_code_names_nomads_job_of_a_slot_only_with_v(
+    is_verbose: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    of_code = replace(MANIFEST, code=RunCode("0" * 64, ("python", "train.py"), "none", "job"))
+    set_verbosity(Verbosity.VERBOSE if is_verbose else Verbosity.NORMAL)
+    try:
+        with progress_display(of_code, as_json=False) as observe:
+            for tell in (
+                *TELLS[1:4],
+                Tell("dispatched", "us", 1, 2, "x"),
+                Tell("committed", "us", 1, 1, "g[0] superseded"),
+            ):
+                observe(tell)
+    finally:
+        set_verbosity(Verbosity.NORMAL)
+    lines = capsys.readouterr().err.splitlines()
+    if is_verbose:
+        assert lines[0] == event_line(TELLS[1])
+        return
+    assert lines == [
+        "us         slot 0     dispatched",
+        "us         slot 0     running    us-1",
+        "us         slot 0     committed",
+        "us         slot 1     dispatched (attempt 2)",
+        "us         slot 1     committed  superseded",
+    ]

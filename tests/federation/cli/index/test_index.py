@@ -66,7 +66,7 @@ def test_an_empty_index_names_what_to_run(project: Project, cli: Cli) -> None:
     assert cli("list") == (
         0,
         "",
-        "the index is empty: `fedml dispatch` trains a version, and its results appear here\n",
+        "the index is empty: results of `fedml run` and `fedml dispatch` appear here\n",
     )
     assert json.loads(cli("list", "--json")[1]) == {"schema_version": 1, "revision": 0, "results": []}
 
