@@ -108,8 +108,12 @@ def memory_note(config: Config) -> str:
         return f"No task is ended for using more memory than it asks for: {why}."
     regions = config.dev.regions if config.dev is not None else {}
     limited = [name for name, one in regions.items() if parse(one.version) >= RAW_EXEC_MEMORY]
-    exec_tasks = "Tasks of the driver exec are ended when they use more memory than they ask for"
     version = f"{RAW_EXEC_MEMORY.major}.{RAW_EXEC_MEMORY.minor}"
+    if all("exec" not in node.drivers for one in regions.values() for node in one.nodes):
+        if limited:
+            return f"Tasks are ended when they use more memory than they ask for, in {', '.join(limited)}."
+        return f"No task is ended for using more memory than it asks for, as by Nomad before {version}."
+    exec_tasks = "Tasks of the driver exec are ended when they use more memory than they ask for"
     if limited:
         return f"{exec_tasks}, and raw_exec tasks in {', '.join(limited)} too, as by Nomad {version} and later."
     return f"{exec_tasks}; raw_exec tasks are not, as by Nomad before {version} (version in [dev.regions.NAME])."

@@ -172,7 +172,8 @@ class Reader(ABC):
         rest = f"\n  … and {more} more" if more else ""
         raise UsageError(
             f"{ref!r} means {len(found)} results:\n" + "\n".join(lines) + rest,
-            hint=f"name one by the beginning of its allocation id, as {short[found[0].alloc_id]}",
+            hint=f"name one by the beginning of its allocation id, as {short[found[0].alloc_id]}; or get the best:  "
+            f"fedml index get {ref} --sort metrics.NAME",
         )
 
     def won(self, run: str, slots: Iterable[int] | None = None) -> list[Row]:

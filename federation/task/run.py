@@ -143,6 +143,10 @@ def _failed(ended: Ended, stopped_by: int, cause_of_kill: str) -> int:
     else:
         problem = f"the command ended with exit code {ended.code}" + (f": {ended.cause}" if ended.cause else "")
     write_note(f"Error: {problem}")
+    if ended.cause.startswith("ModuleNotFoundError"):
+        write_note(
+            "  → declare its package in the script's block (PEP 723), requirements.txt or uv.lock; or pack it: --code DIR"
+        )
     write_note("  → nothing was published")
     return ended.exit_code
 

@@ -91,6 +91,8 @@ def show_outcome(outcome: RunOutcome) -> None:
         console.print_line(f"What they wrote:  fedml runs logs {manifest.run} --failed", soft_wrap=True)
         again = f"dispatch --failed-of {manifest.run}" if outcome.state == "cancelled" else f"runs retry {manifest.run}"
         console.print_line(f"Try them again:   fedml {again}", soft_wrap=True)
+        if manifest.code is not None:
+            console.print_line(f"With other code:  fedml run … --failed-of {manifest.run}", soft_wrap=True)
     if outcome.state == "done" and manifest.results == "publish":
         job = f"--job {manifest.job} " if manifest.code is not None else ""  # a folder of scripts has many jobs
         console.print_line(f"See them:  fedml index list {job}--version {manifest.version}", soft_wrap=True)

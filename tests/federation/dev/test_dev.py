@@ -547,3 +547,23 @@ def test_a_failure_is_one_error(project: Project, capsys: pytest.CaptureFixture[
     assert shown.out == ""
     assert shown.err.startswith("Error: region us ended while it started")
     assert "Traceback" not in shown.err
+
+
+@pytest.mark.parametrize(
+    ("node", "region", "note"),
+    [
+        ("", "", "No task is ended for using more memory than it asks for, as by Nomad before 1.7."),
+        ("", 'version = "1.8.0"', "Tasks are ended when they use more memory than they ask for, in us."),
+        (', drivers = ["exec"]', "", "Tasks of the driver exec are ended when"),
+    ],
+)
+def test_what_is_said_of_memory_names_drivers_only_where_nodes_have_several(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, node: str, region: str, note: str
+) -> None:
+    monkeypatch.setattr(lifecycle.memory_cgroups, "why_not", lambda: "")
+    (tmp_path / "fedml.toml").write_text(
+        '[federation]\nhome = "file://./home"\n[regions.us]\naddresses = ["dev:us"]\n'
+        '[regions.us.datacenters.dc1]\nstore = "file://./us"\n'
+        f"[dev.regions.us]\n{region}\nnodes = [{{ cpu_mhz = 1000, memory_mb = 1000{node} }}]\n"
+    )
+    assert lifecycle.memory_note(load(tmp_path)).startswith(note)

@@ -39,9 +39,10 @@ def test_a_command_that_fails(tmp_path: Path, script: str, code: int, cause: str
     )
     done = task.run()
     assert done.returncode == code
-    first, *hints = errors(done)
+    first, *hints, last = errors(done)
     assert cause in first
-    assert hints == ["  → nothing was published"]
+    assert last == "  → nothing was published"
+    assert [hint.partition(" its ")[0] for hint in hints] == ["  → declare"] * ("ModuleNotFoundError" in cause)
     assert task.objects() == []
 
 

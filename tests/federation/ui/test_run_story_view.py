@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from federation.log import Entry
+from federation.manifest import RunCode
 from federation.run.brain.changes import Bind, Cancel
 from federation.run.brain.state import Attempt, Slot
 from federation.run.brain.transitions import Phase, SlotState
@@ -86,6 +87,10 @@ def test_a_failed_run_names_the_next_commands(capsys: pytest.CaptureFixture[str]
     shown = capsys.readouterr().err
     assert "runs retry" not in shown
     assert f"fedml dispatch --failed-of {MANIFEST.run}\n" in shown
+    assert "With other code" not in shown
+    of_code = replace(MANIFEST, code=RunCode("0" * 64, ("python", "train.py"), "none", "job"))
+    show_outcome(RunOutcome(of_code, "failed", "", 5, 1, {3: "task train: Exit Code: 1"}, {}))
+    assert f"With other code:  fedml run … --failed-of {MANIFEST.run}\n" in capsys.readouterr().err
 
 
 def test_an_open_run_tells_what_fails_now_by_reason_with_parameters(capsys: pytest.CaptureFixture[str]) -> None:

@@ -255,7 +255,7 @@ def test_get_of_a_version_with_several_results_lists_them(filled: Project, cli: 
     assert (code, out) == (1, "")
     assert "'4' means 2 results:" in err
     assert "  aaaa1111  sales version 4, slot 0, us/us-east-1, committed" in err
-    assert "→ name one by the beginning of its allocation id, as bbbb2222" in err
+    assert "→ name one by the beginning of its allocation id, as bbbb2222; or get the best:  fedml index get " in err
 
 
 def test_get_of_several_results_takes_the_first_by_sort(filled: Project, cli: Cli) -> None:
