@@ -7,7 +7,6 @@ than the limits allow. No dependency: the archive for nodes holds this module an
 
 from __future__ import annotations
 
-import gzip
 import io
 import json
 import math
@@ -77,6 +76,8 @@ def parse_object(text: bytes | str, *, source: str, limits: Limits = DOCUMENT_LI
 
 def unpacked(data: bytes, *, source: str, size_bytes_max: int = DOCUMENT_LIMITS.size_bytes_max) -> bytes:
     """The text that gzip packed. Stops at the limit: a kilobyte can hold a gigabyte. Raises ForeignTextError."""
+    import gzip
+
     try:
         with gzip.GzipFile(fileobj=io.BytesIO(data)) as packed:
             text = packed.read(size_bytes_max + 1)

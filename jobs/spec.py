@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from itertools import pairwise
 from pathlib import PurePosixPath
 from typing import Any
@@ -201,6 +200,8 @@ def checked_version(version: str) -> str:
 
 def undeclared(shape: JobShape, key: str, purpose: str = "", advice: str = "") -> InvalidMeta:
     """Makes the error for a meta key that the job doesn't declare."""
+    from difflib import get_close_matches
+
     near = get_close_matches(key, shape.declared_meta, n=1)
     declared = f"{advice}it declares: {', '.join(shape.declared_meta) or 'none'}"
     hint = f"did you mean {near[0]!r}?" if near else declared

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -55,6 +54,8 @@ class SecretRef:
             raise self._unavailable(f"secret file {file}: {why}", hint) from None
 
     def _of_command(self, command: tuple[str, ...]) -> str:
+        import subprocess
+
         try:
             done = subprocess.run(command, capture_output=True, timeout=30, check=False)
             if done.returncode != 0:

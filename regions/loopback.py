@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 from collections.abc import MutableMapping
 from contextlib import suppress
@@ -13,6 +12,8 @@ _NAMES = ("localhost", "127.0.0.1", "127.0.0.0/8", "::1")
 
 def is_loopback(host: str) -> bool:
     """Whether a host's name or address is this machine's loopback."""
+    import ipaddress
+
     host = host.strip("[]").rstrip(".").lower()
     with suppress(ValueError):
         return ipaddress.ip_address(host).is_loopback

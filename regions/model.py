@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from regions.credentials import SecretRef
+from regions.store_config import StoreConfig as StoreConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,26 +19,6 @@ class TLSFiles:
     client_key: Path | None = None
     server_name: str | None = None
     verify: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class StoreConfig:
-    """One store: its URL, where its server answers (None: the vendor's own), and how credentials are found.
-
-    Without credential references the SDK's own chain is used (environment, profile, instance or workload identity);
-    `anonymous` sends unsigned requests.
-    """
-
-    url: str
-    endpoint: str | None = None
-    location: str | None = None
-    """The vendor's region (`us-east-1`), where the SDK wants one."""
-    profile: str | None = None
-    anonymous: bool = False
-    access_key_id: SecretRef | None = None
-    secret_access_key: SecretRef | None = None
-    former_endpoints: tuple[str, ...] = ()
-    """Addresses at which its server answered before: older records name them. Nothing is sent there."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,6 @@ INTERRUPTED = 130
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command line and exits with its code. Prints no traceback unless FEDML_TRACEBACK=1."""
     signal.signal(signal.SIGTERM, _interrupt)
-    gc.set_threshold(200_000)  # start-up makes no garbage, and the search for it takes a tenth of the time
     open_standard_streams()
     try:
         code = run(sys.argv[1:] if arguments is None else arguments)
@@ -39,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         code = 1
     if code == INTERRUPTED or _is_held_up():
         os._exit(code)
+    gc.freeze()  # the end of the process frees everything: Python need not search it for cycles before
     sys.exit(code)
 
 

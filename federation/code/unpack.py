@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import secrets
 import shutil
 import tarfile
 import zlib
@@ -180,7 +179,7 @@ def _copy(tar: tarfile.TarFile, entry: tarfile.TarInfo, write: Callable[[bytes],
 @contextmanager
 def _beside(folder: Path) -> Iterator[Path]:
     """A hidden folder on the same disk, removed at the end."""
-    place = folder.with_name(f".{folder.name[:60]}.{secrets.token_hex(8)}.part")
+    place = folder.with_name(f".{folder.name[:60]}.{os.urandom(8).hex()}.part")
     try:
         place.mkdir(parents=True)
         yield place

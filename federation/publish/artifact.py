@@ -13,7 +13,6 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from federation.curves import LineReader, Newest
 from federation.errors import PublishError
 from federation.publish.provenance import data_origin, without_secrets
 from federation.result import (
@@ -240,9 +239,11 @@ def _values(path: Path) -> tuple[dict[str, Any], list[str]]:
 
 def _newest(path: Path) -> tuple[dict[str, float], list[str]]:
     """The last value of each curve, with a note on lines that can't be used."""
-    lines, newest = LineReader(), Newest()
     try:
         with path.open("rb") as file:
+            from federation.curves import LineReader, Newest
+
+            lines, newest = LineReader(), Newest()
             if file.seek(0, os.SEEK_END) > _CURVES_BYTES_MAX:
                 file.seek(-_CURVES_BYTES_MAX, os.SEEK_END)
                 lines.jump()

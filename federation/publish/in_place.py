@@ -17,11 +17,11 @@ from urllib.parse import unquote
 from federation.errors import PublishError
 from federation.publish.artifact import NOTE_FILES, Artifact
 from federation.result import ResultFile
-from regions.model import StoreConfig
 from regions.storage import Store, open_store, parse_store_url
 from regions.storage.backend import backend_of
 from regions.storage.source import CHUNK_BYTES
 from regions.storage.store import ObjectInfo
+from regions.store_config import StoreConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +32,6 @@ class InPlace:
     store: StoreConfig
     prefix: str
     artifact: Artifact
-
-
-def is_url(source: str) -> bool:
-    """Whether the source is a URL and not a path."""
-    return "://" in source
 
 
 def read_in_place(url: str, own: StoreConfig, notes: Path, *, ignore: Sequence[str] = ()) -> InPlace:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 PATH = ("PATH|URL", "A folder, a file, or the URL of objects in a store.")
 TEXTS = {
@@ -29,8 +28,7 @@ CHECK = "Publish nothing. Check whether this task could, and print one line of J
 JSON = "Print JSON on standard output. Everything else goes to standard error."
 
 
-@dataclass(frozen=True)
-class Given:
+class Given(NamedTuple):
     """The values of one command line."""
 
     path: str = ""

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from importlib import metadata
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
@@ -38,11 +37,52 @@ _PACKAGES = (
 def package_versions(site_packages: Sequence[str] | None = None) -> dict[str, str]:
     """Versions of the known packages that are installed in these folders (default: in the Python that publishes)."""
     path = sys.path if site_packages is None else list(site_packages)
+    return installed_versions(_PACKAGES, path)
+
+
+def installed_versions(names: Sequence[str], path: Sequence[str]) -> dict[str, str]:
+    """Versions of those of the named distributions that are installed in these folders. Reads names of folders only; where
+    they don't tell it (an archive, an older form), asks `importlib.metadata`, which takes longer to import than this runs."""
     found: dict[str, str] = {}
-    for name in _PACKAGES:
-        for distribution in metadata.distributions(name=name, path=path):
+    for place in path:
+        try:
+            entries = os.listdir(place or ".")  # noqa: PTH208 - names, without an object for each
+        except FileNotFoundError:
+            continue
+        except OSError:
+            return _described_versions(names, path)
+        for entry in entries:
+            stem, dot, kind = entry.rpartition(".")
+            name, _, version = stem.partition("-")
+            name = name.lower().replace("_", "-").replace(".", "-")
+            if name in names and kind == "dist-info" and version and "_" not in version:
+                found.setdefault(name, version)
+            elif name in names and dot and kind in ("dist-info", "egg-info"):
+                return _described_versions(names, path)
+    return {name: found[name] for name in names if name in found}
+
+
+def _described_versions(names: Sequence[str], path: Sequence[str]) -> dict[str, str]:
+    from importlib import metadata
+
+    found: dict[str, str] = {}
+    for name in names:
+        for distribution in metadata.distributions(name=name, path=list(path)):
             found.setdefault(name, distribution.version)
     return found
+
+
+def platform_name() -> str:
+    """The platform in the words of `platform.platform`, which starts a program to learn them."""
+    libc = ""
+    with suppress(AttributeError, OSError, ValueError):
+        libc = (os.confstr("CS_GNU_LIBC_VERSION") or "").replace(" ", "")
+    if not libc:
+        import platform
+
+        return platform.platform(terse=True)
+    system = os.uname()
+    return f"{system.sysname}-{system.release}-{system.machine}-with-{libc}"
 
 
 def found_origin(environ: Mapping[str, str], folders: Sequence[Path]) -> dict[str, str]:
@@ -96,14 +136,25 @@ def _signs(name: str) -> bool:
 def git_commit(folder: Path) -> str:
     """The commit checked out in the repository around `folder`, from `git`. Empty without git, outside a repository, and if
     nothing in `folder` is tracked: a folder of results in a checkout is not the code."""
-    if folder.is_dir() and _git(folder, "ls-files", "--error-unmatch", "--", ".") is not None:
+    if _is_in_repository(folder) and _git(folder, "ls-files", "--error-unmatch", "--", ".") is not None:
         commit = _git(folder, "rev-parse", "--verify", "--quiet", "HEAD") or ""
         return commit if _COMMIT.fullmatch(commit) else ""
     return ""
 
 
+def _is_in_repository(folder: Path) -> bool:
+    """Whether a repository is around the folder: else git isn't asked, whose start takes as long as everything else."""
+    try:
+        whole = folder.resolve()
+        return folder.is_dir() and any((above / ".git").exists() for above in (whole, *whole.parents))
+    except (OSError, RuntimeError):
+        return False
+
+
 def _git(folder: Path, *command: str) -> str | None:
     """Runs a read-only git command without settings that start programs. Returns its output, or None when it fails."""
+    import subprocess
+
     environ = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     try:
         done = subprocess.run(

@@ -8,16 +8,13 @@ call can be repeated, and a second call in the same allocation has the same outc
 from __future__ import annotations
 
 import os
-import platform
-import socket
-import tempfile
+import sys
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
+from typing import NamedTuple
 
 from federation.errors import PublishError
 from federation.publish.artifact import (
@@ -29,15 +26,14 @@ from federation.publish.artifact import (
     read_environment,
     read_metrics,
 )
-from federation.publish.in_place import is_url, read_in_place
-from federation.publish.provenance import found_origin, package_versions
+from federation.publish.provenance import found_origin, installed_versions, package_versions, platform_name
 from federation.publish.task_identity import Allocation, allocation_of
 from federation.publish.usage import task_usage
 from federation.result import MetricValue, ResultFile, ResultRecord
-from regions.model import StoreConfig
 from regions.storage import Store, open_store, parse_store_url, store_url
 from regions.storage.errors import AlreadyExists, InvalidStoreURL, NotFound, PermissionDenied
 from regions.storage.store import Create, Progress, checked_key
+from regions.store_config import StoreConfig
 
 DISTRIBUTION = "fedml-nomad"
 _MIB = 1 << 20
@@ -60,8 +56,7 @@ class PublishOutcome:
     """Warnings: metrics left out, a copy of the record that couldn't be written."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Material:
+class _Material(NamedTuple):
     """What is published. `prefix` is None if the files must be sent, else their prefix in `store`."""
 
     artifact: Artifact
@@ -91,9 +86,9 @@ def publish(
     refused.
     """
     environ = os.environ if environ is None else environ
-    allocation = allocation_of(environ, node=socket.gethostname())
+    allocation = allocation_of(environ, node=os.uname().nodename)
     config = parse_store_url(allocation.store_url)
-    with tempfile.TemporaryDirectory(prefix="fedml-publish-") as folder:
+    with _folder_of_notes(source) as folder:
         material = _material(source, config, Path(folder), ignore)
         in_file, notes = read_metrics(material.notes) if material.notes else ({}, [])
         environment, environment_notes = _environment(environ, material, site_packages)
@@ -121,9 +116,24 @@ def publish(
     )
 
 
+def _folder_of_notes(source: Path | str) -> AbstractContextManager[str]:
+    """A temporary folder for what is read of a URL. A path needs none."""
+    if not _is_url(source):
+        return nullcontext("")
+    from tempfile import TemporaryDirectory
+
+    return TemporaryDirectory(prefix="fedml-publish-")
+
+
+def _is_url(source: Path | str) -> bool:
+    return isinstance(source, str) and "://" in source
+
+
 def _material(source: Path | str, config: StoreConfig, folder: Path, ignore: Sequence[str]) -> _Material:
-    if isinstance(source, str) and is_url(source):
-        objects = read_in_place(source, config, folder, ignore=ignore)
+    if _is_url(source):
+        from federation.publish.in_place import read_in_place
+
+        objects = read_in_place(str(source), config, folder, ignore=ignore)
         return _Material(objects.artifact, folder, objects.store, objects.prefix)
     path = Path(source)
     artifact = read_artifact(path, ignore=ignore)
@@ -135,11 +145,11 @@ def _environment(
 ) -> tuple[dict[str, str], list[str]]:
     """The record's environment, with notes on what was left out. The artifact's own files override what the node says."""
     used = task_usage(environ)  # before anything else is started: its children would count as the task's
-    environment = {"platform": platform.platform(terse=True)}
+    environment = {"platform": platform_name()}
     if site_packages is None:
-        environment["python"] = platform.python_version()
-    with suppress(metadata.PackageNotFoundError):
-        environment["fedml"] = metadata.version(DISTRIBUTION)
+        environment["python"] = sys.version.split()[0]
+    if version := installed_versions([DISTRIBUTION], sys.path).get(DISTRIBUTION):
+        environment["fedml"] = version
     folders = [Path()] if material.prefix is not None else [material.artifact.root, Path()]
     environment |= package_versions(site_packages) | found_origin(environ, folders) | used
     if material.notes is None:
@@ -230,6 +240,10 @@ def _send(store: Store, record: ResultRecord, artifact: Artifact) -> None:
     for size_bytes_max, at_once in FILES_AT_ONCE:
         batch = [file for file in others if file.size_bytes <= size_bytes_max]
         others = others[len(batch) :]
+        if not batch:
+            continue
+        from concurrent.futures import ThreadPoolExecutor
+
         with ThreadPoolExecutor(at_once) as pool:
             try:
                 for future in [pool.submit(send, file) for file in batch]:

@@ -17,7 +17,6 @@ import fcntl
 import hashlib
 import json
 import os
-import platform
 import re
 import shutil
 import sys
@@ -168,7 +167,7 @@ def _key(kind: str, file: Path, environ: Mapping[str, str]) -> str:
         return ""
     settings = {name: value for name, value in environ.items() if name.startswith("UV_") and name != "UV_CACHE_DIR"}
     python = file.with_name(".python-version")
-    parts = [kind, text, platform.machine(), json.dumps(settings, sort_keys=True)]
+    parts = [kind, text, os.uname().machine, json.dumps(settings, sort_keys=True)]
     parts += [each.read_text("utf-8", "replace") if each.is_file() else "" for each in (_lock_of(file), python)]
     return hashlib.sha256("\0".join(parts).encode(errors="replace")).hexdigest()[:32]
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import re
-import socket
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -26,7 +26,7 @@ def fetch(environ: Mapping[str, str]) -> int:
     if not re.fullmatch("[0-9a-f]{64}", sha256):
         raise CodeError(f"meta {CODE_KEY} is {sha256[:80]!a}, not a sha256", hint="dispatch it with `fedml run`")
     folder = Path(needed(environ, "NOMAD_ALLOC_DIR")) / CODE_FOLDER
-    allocation = allocation_of(environ, node=socket.gethostname())
+    allocation = allocation_of(environ, node=os.uname().nodename)
     count = fetch_code(open_store(parse_store_url(allocation.store_url)), sha256, folder)
     write_line(f"Code {sha256[:12]}: {counted(count, 'file')} from {allocation.store_url}")
     return 0

@@ -17,10 +17,10 @@ from pathlib import Path
 from federation.errors import UsageError
 from jobs.code_run import program_object
 from jobs.store_task import ARCHIVE, Archive
-from regions.model import StoreConfig
 from regions.storage.backend import backend_of
 from regions.storage.errors import AlreadyExists
 from regions.storage.store import Create, Store
+from regions.store_config import StoreConfig
 
 _ARGUMENTS = ("-I", f"${{NOMAD_TASK_DIR}}/{ARCHIVE.partition('/')[2]}", "--task")
 _FROM_FOLDER = """\

@@ -34,6 +34,7 @@ _NOT_TEXT = {
 }
 """How files begin that are no text: what they are, and what to do."""
 _QUOTES = "a quoted cell ends at its closing quote; a quote inside it is written twice"
+_CELL_CHARS_MAX = 131_072
 _SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 
 
@@ -159,6 +160,7 @@ def _tsv_rows(source: str, text: str) -> Iterator[tuple[int, dict[str, Value]]]:
 
 
 def _csv_rows(source: str, text: str, separator: str = ",") -> Iterator[tuple[int, dict[str, Value]]]:
+    csv.field_size_limit(_CELL_CHARS_MAX)  # of the whole process: another reader may have set its own
     reader = csv.reader(io.StringIO(text, newline=""), strict=True, skipinitialspace=True, delimiter=separator)
     header: list[str] = []
     before = 0

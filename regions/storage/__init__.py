@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from regions.model import StoreConfig
 from regions.storage.backend import ENTRY_POINTS, backend_of, schemes
 from regions.storage.errors import InvalidStoreURL
 from regions.storage.store import Store
 from regions.storage.url import store_url
 from regions.storage.url_parser import meant_by, parse_store_url
+from regions.store_config import StoreConfig
 
 __all__ = ["ENTRY_POINTS", "Store", "StoreConfig", "open_store", "parse_store_url", "schemes", "store_url"]
 

@@ -14,15 +14,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from importlib import import_module
-from importlib.metadata import EntryPoint, distributions
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from regions.model import StoreConfig
 from regions.storage.errors import InvalidStoreURL
 from regions.storage.url import PARAMETERS, bucket_url
+from regions.store_config import StoreConfig
 
 if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
     from regions.storage.bucket_rules import Kind
     from regions.storage.store import Store
 
@@ -135,10 +136,14 @@ class Backend:
 
     def open(self, config: StoreConfig) -> Store:
         """The store of that configuration. Raises InvalidStoreURL for a URL that names no store of this kind."""
-        made: Callable[[StoreConfig], Store] = EntryPoint(self.scheme, self.store, ENTRY_POINTS).load()
+        made: Callable[[StoreConfig], Store]
+        if own_backend(self.scheme) is self:
+            made = getattr(import_module(self.module), self.store.partition(":")[2])
+            return made(config)
+        from importlib.metadata import EntryPoint
+
+        made = EntryPoint(self.scheme, self.store, ENTRY_POINTS).load()
         store = made(config)
-        if own_backends().get(self.scheme) is self:
-            return store
         from regions.storage.checked_store import CheckedStore
 
         return CheckedStore(store)
@@ -147,9 +152,25 @@ class Backend:
 @cache
 def own_backends() -> Mapping[str, Backend]:
     """The backends of the folders beside this module, by scheme, sorted."""
-    folders = [each.name for each in pkgutil.iter_modules([str(Path(__file__).parent)]) if each.ispkg]
-    found: list[Backend] = [import_module(f"{__package__}.{name}.backend").BACKEND for name in folders]
+    found = [_described(folder) for folder in _folders()]
     return {backend.scheme: backend for backend in sorted(found, key=lambda backend: backend.scheme)}
+
+
+def own_backend(scheme: str) -> Backend | None:
+    """fedml's own backend of that scheme. Loads no other one where its folder has the name of the scheme."""
+    if scheme in _folders() and (backend := _described(scheme)).scheme == scheme:
+        return backend
+    return own_backends().get(scheme)
+
+
+@cache
+def _folders() -> frozenset[str]:
+    return frozenset(each.name for each in pkgutil.iter_modules([str(Path(__file__).parent)]) if each.ispkg)
+
+
+def _described(folder: str) -> Backend:
+    backend: Backend = import_module(f"{__package__}.{folder}.backend").BACKEND
+    return backend
 
 
 def backends() -> list[Backend]:
@@ -175,7 +196,7 @@ def backend_of(url: str) -> Backend:
     Raises InvalidStoreURL for a backend that is installed but can't be loaded.
     """
     scheme = url.partition(":")[0]
-    own = own_backends().get(scheme)
+    own = own_backend(scheme)
     if own is not None:
         return own
     point = _entry_points().get(scheme)
@@ -194,6 +215,8 @@ def _entry_points() -> Mapping[str, EntryPoint]:
 @lru_cache(maxsize=2)
 def _entry_points_of(path: tuple[str, ...]) -> Mapping[str, EntryPoint]:
     """The entry points of the distributions on that path, by scheme; the first of a name counts."""
+    from importlib.metadata import distributions
+
     found: dict[str, EntryPoint] = {}
     for distribution in distributions(path=list(path)):
         for point in distribution.entry_points:

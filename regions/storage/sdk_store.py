@@ -18,13 +18,13 @@ from typing import Any, TypeVar
 
 from jobs.errors import ForeignTextError
 from regions.call_limits import CallLimits
-from regions.model import StoreConfig
 from regions.storage.bucket_rules import Kind, Rule
 from regions.storage.errors import InvalidStoreURL, PermissionDenied, StoreError, Unavailable
 from regions.storage.object_metadata import Noted
 from regions.storage.retry import Patience, Retries
 from regions.storage.source import SourceFile
 from regions.storage.store import KEY_BYTES_MAX, Mode, ObjectInfo, Progress, checked_key
+from regions.store_config import StoreConfig
 
 T = TypeVar("T")
 _log = logging.getLogger("fedml.requests")

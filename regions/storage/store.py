@@ -8,20 +8,22 @@ threads.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
-import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
-from typing import Union
+from typing import TYPE_CHECKING, Union
 
-from regions.storage.bucket_rules import Kind, Rule
 from regions.storage.errors import InvalidStoreURL, NotFound, NotSupported, TooLarge
 from regions.storage.file.localfs import mapped_errors, remove_quietly
 from regions.storage.source import opened_source
+
+if TYPE_CHECKING:
+    from regions.storage.bucket_rules import Kind, Rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +204,7 @@ class Store(ABC):
         Here the whole object is in memory for a while; a backend for large ones gets it in ranges.
         """
         info, data = self.stat(key), self.get(key)
-        unfinished = path.with_name(f".{path.name[:60]}.{secrets.token_hex(8)}.part")
+        unfinished = path.with_name(f".{path.name[:60]}.{os.urandom(8).hex()}.part")
         try:
             with mapped_errors("", "write", str(path), is_write=True):
                 unfinished.write_bytes(data)

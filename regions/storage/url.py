@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
-from regions.model import StoreConfig
 from regions.storage.errors import InvalidStoreURL
 from regions.storage.store import checked_key
+from regions.store_config import StoreConfig
 
 PARAMETERS = ("endpoint", "location", "profile", "anonymous")
 BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]")

@@ -16,10 +16,10 @@ import re
 from pathlib import Path
 from urllib.parse import parse_qsl
 
-from regions.model import StoreConfig
-from regions.storage.backend import backend_of, own_backends
+from regions.storage.backend import backend_of, own_backend, own_backends
 from regions.storage.errors import InvalidStoreURL
 from regions.storage.url import PARAMETERS, checked_endpoint, folder_url, shown
+from regions.store_config import StoreConfig
 
 _CREDENTIALS = re.compile(r"[^/@]*(@|:[^@]*@)")
 """Something before an '@', also where the secret holds a '/'. An '@' in a path is allowed."""
@@ -57,6 +57,8 @@ def parse_store_url(url: str) -> StoreConfig:
 
 def meant_by(url: str) -> str:
     """What to write for a URL as other tools have it (`https://…`, `abfss://`, `gcs://`); empty for any other."""
+    if own_backend(url.partition("://")[0]) is not None:
+        return ""
     for backend in own_backends().values():
         for pattern, ours in backend.elsewhere:
             match = re.match(pattern, url)

@@ -9,6 +9,7 @@ import json
 import os
 import secrets
 import statistics
+import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -36,6 +37,16 @@ for ask in (client.get_object, client.head_object):
 for key in ("model", "record"):
     client.put_object(Bucket=sys.argv[2], Key=name + key, Body=b"x" * 1000)
 """
+
+MEASURED = """
+import os, resource, sys
+silent = [(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
+child = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ, file_actions=silent)
+_, status = os.waitpid(child, 0)
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(status, used.ru_utime + used.ru_stime, used.ru_maxrss)
+"""
+"""Starts the process from a small one: Linux counts the memory of the process that it was forked from as its own."""
 
 
 def figures(folder: Path) -> Iterator[Figure]:
@@ -90,13 +101,17 @@ def _in_turn(
 def _process(arguments: Sequence[str], environ: Mapping[str, str], folder: Path) -> tuple[float, float]:
     """Processor seconds and most memory (MB) of one process. Raises RuntimeError where it fails."""
     errors = folder / "errors"
-    child = os.fork()
-    if child == 0:
-        os.chdir(folder)
-        os.dup2(os.open(errors, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        os.execve(arguments[0], list(arguments), dict(environ))
-    _, status, used = os.wait4(child, 0)
-    if status:
+    with errors.open("wb") as file:
+        told = subprocess.run(
+            [sys.executable, "-I", "-S", "-c", MEASURED, *arguments],
+            cwd=folder,
+            env=dict(environ),
+            stdout=subprocess.PIPE,
+            stderr=file,
+            text=True,
+            check=True,
+        )
+    status, seconds, memory_kb = told.stdout.split()
+    if int(status):
         raise RuntimeError(f"{' '.join(arguments)}: {errors.read_text()[-2000:]}")
-    return used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
+    return float(seconds), int(memory_kb) / 1024

@@ -147,7 +147,7 @@ def test_its_promises_are_checked_and_its_settings_named_in_its_own_words(place:
 def test_its_least_rights_are_printed(place: Path) -> None:
     policies = json.loads(run(place, "stores", "check", "--policy", "--json").stdout)["policies"]
     node = next(one for one in policies if (one["role"], one["store"]) == ("node", "toy://shelf/box/us"))
-    assert (node["kind"], node["policy"]["reads"]) == ("toy", ["results/", "artifacts/"])
+    assert (node["kind"], node["policy"]["reads"]) == ("toy", ["results/", "artifacts/", "code/"])
     assert "a note for the keeper of the toys" in run(place, "stores", "check", "--policy").stdout
     doctor = run(place, "doctor", "--policy").stdout
     assert "# Toy policy for nodes that publish to toy://shelf/box/us" in doctor

@@ -6,12 +6,12 @@ import os
 from typing import Any
 from urllib.parse import urlsplit
 
-from regions.model import StoreConfig
 from regions.storage.azure.errors import CREDENTIALS
 from regions.storage.bucket_reads import RANGE_BYTES
 from regions.storage.errors import PermissionDenied
 from regions.storage.sdk_store import CONNECT_TIMEOUT_S, CONNECTIONS, READ_TIMEOUT_S
 from regions.storage.source import CHUNK_BYTES
+from regions.store_config import StoreConfig
 
 _SINGLE_PUT_BYTES_MAX = 5000 << 20
 """The service's own limit."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from regions.model import StoreConfig
 from regions.storage.backend import Grants, before_patterns
+from regions.store_config import StoreConfig
 
 BLOBS = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs"
 

@@ -20,7 +20,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from jobs.foreign import parse_object
-from regions.model import StoreConfig
 from regions.storage.azure.account import split_account
 from regions.storage.azure.client import container_client, service_client
 from regions.storage.azure.errors import store_error
@@ -40,6 +39,7 @@ from regions.storage.sdk_store import (
 from regions.storage.source import SourceFile
 from regions.storage.store import Create, Mode, ObjectInfo, Progress, Update
 from regions.storage.url import checked_endpoint
+from regions.store_config import StoreConfig
 
 _SHA256, _NONCE, _METADATA = "fedml_sha256", "fedml_nonce", "fedml_metadata"
 _PAGE = 5000

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -43,7 +42,7 @@ def write_note(file: int, target: Path, note: dict[str, Any]) -> tuple[os.stat_r
     """
     written = os.fstat(file).st_mtime_ns // 1_000_000 * 1_000_000
     for attempt in range(_TRIES):
-        drawn = written + attempt * 1_000_000_000 + secrets.randbelow(1_000_000)
+        drawn = written + attempt * 1_000_000_000 + int.from_bytes(os.urandom(8), "big") % 1_000_000
         os.utime(file, ns=(drawn, drawn))
         status = os.fstat(file)
         sidecar = sidecar_of(target, etag_of(status))

@@ -26,16 +26,13 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import secrets
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
-from regions.model import StoreConfig
-from regions.storage.bucket_rules import Kind, Rule
 from regions.storage.errors import (
     IntegrityError,
     NotFound,
@@ -70,6 +67,10 @@ from regions.storage.store import (
     checked_prefix,
 )
 from regions.storage.url import folder_of, folder_url
+
+if TYPE_CHECKING:
+    from regions.storage.bucket_rules import Kind, Rule
+from regions.store_config import StoreConfig
 
 _BINARY = "application/octet-stream"
 
@@ -156,7 +157,7 @@ class FileStore(Store):
         """See `Store.get_file`."""
         progress = progress or self.progress
         target = file_of(self._root, checked_key(key))
-        partial = path.with_name(f".{path.name[:60]}.{secrets.token_hex(8)}.part")
+        partial = path.with_name(f".{path.name[:60]}.{os.urandom(8).hex()}.part")
         try:
             for _ in range(TRIES):
                 with mapped_errors(self.url, "get_file", key), _opened(target) as source:
@@ -219,7 +220,7 @@ class FileStore(Store):
 
     def server_time(self) -> datetime | None:
         """The file system's clock, by a file written for it; None where the folder isn't there or can't be written."""
-        probe = self._root / META_FOLDER / f"clock-{secrets.token_hex(8)}"
+        probe = self._root / META_FOLDER / f"clock-{os.urandom(8).hex()}"
         try:
             if not self._root.is_dir():
                 return None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import secrets
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -118,7 +117,7 @@ class ObjectWrite:
 
 def _open_temporary(target: Path) -> tuple[Path, int]:
     """A new empty file in the target's metadata folder; its folders are made, again when a `delete` prunes them."""
-    temporary = target.parent / META_FOLDER / f"new-{os.getpid()}-{secrets.token_hex(8)}"
+    temporary = target.parent / META_FOLDER / f"new-{os.getpid()}-{os.urandom(8).hex()}"
     for _ in range(TRIES):
         with suppress(FileNotFoundError):
             make_folder(temporary.parent)

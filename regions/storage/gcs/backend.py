@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
-from regions.model import StoreConfig
 from regions.storage.backend import Backend, LocalServer, PolicyForm
 from regions.storage.bucket_rules import Kind
 from regions.storage.gcs.bucket import split_gcs_bucket
 from regions.storage.gcs.policy import policy
 from regions.storage.url import joined_url
+from regions.store_config import StoreConfig
 
 
 def artifact_url(config: StoreConfig, key: str) -> str:

@@ -7,9 +7,9 @@ from typing import Any
 
 from jobs.errors import ForeignTextError
 from jobs.foreign import parse_object
-from regions.model import StoreConfig
 from regions.storage.errors import PermissionDenied
 from regions.storage.sdk_store import CONNECTIONS
+from regions.store_config import StoreConfig
 
 
 def new_client(config: StoreConfig, endpoint: str | None) -> Any:

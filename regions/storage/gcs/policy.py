@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from regions.model import StoreConfig
 from regions.storage.backend import Grants, before_patterns
+from regions.store_config import StoreConfig
 
 
 def policy(store: StoreConfig, grants: Grants) -> dict[str, Any]:

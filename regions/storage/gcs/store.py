@@ -23,7 +23,6 @@ from urllib.parse import quote
 
 from jobs.foreign import parse_object
 from jobs.json_limits import ANSWER_LIMITS
-from regions.model import StoreConfig
 from regions.storage.bucket import BucketStore
 from regions.storage.bucket_rules import Kind, Rule, gcs_lifecycle, gcs_lock, gcs_versions
 from regions.storage.errors import (
@@ -50,6 +49,7 @@ from regions.storage.sdk_store import (
 from regions.storage.source import CHUNK_BYTES, SourceFile
 from regions.storage.store import Create, Mode, ObjectInfo, Progress, Update
 from regions.storage.url import checked_endpoint
+from regions.store_config import StoreConfig
 
 _TIMEOUT_S = (CONNECT_TIMEOUT_S, READ_TIMEOUT_S)
 _PAGE: int | None = None

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
-from regions.model import StoreConfig
 from regions.storage.backend import Backend, LocalServer, PolicyForm
 from regions.storage.bucket_rules import Kind
 from regions.storage.s3.policy import joined_policy, policy
 from regions.storage.url import split_bucket
+from regions.store_config import StoreConfig
 
 
 def artifact_url(config: StoreConfig, key: str) -> str:

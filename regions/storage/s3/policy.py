@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from regions.model import StoreConfig
 from regions.storage.backend import Grants
+from regions.store_config import StoreConfig
 
 
 def policy(store: StoreConfig, grants: Grants) -> dict[str, Any]:

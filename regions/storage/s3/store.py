@@ -19,7 +19,6 @@ from collections.abc import Generator, Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from regions.model import StoreConfig
 from regions.storage.bucket import BucketStore
 from regions.storage.bucket_rules import Kind, Rule, s3_lifecycle, s3_lock, s3_versions
 from regions.storage.errors import NotSupported, PermissionDenied, StoreError, Unavailable
@@ -41,6 +40,7 @@ from regions.storage.sdk_store import (
 from regions.storage.source import CHUNK_BYTES, SourceFile
 from regions.storage.store import Create, Mode, ObjectInfo, Progress, Update, checked_key
 from regions.storage.url import checked_endpoint, split_bucket
+from regions.store_config import StoreConfig
 
 _DELETED_AT_ONCE = 1000
 _COMPLETION = Limits(SLACK_BYTES, deadline_s=600.0)

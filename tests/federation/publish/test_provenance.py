@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import platform
 import subprocess
 import sys
+import zipfile
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -14,7 +17,9 @@ from federation.publish.provenance import (
     data_origin,
     found_origin,
     git_commit,
+    installed_versions,
     package_versions,
+    platform_name,
     without_secrets,
 )
 from federation.publish.report import given_origin
@@ -151,3 +156,35 @@ def test_versions_of_the_packages_that_are_there(tmp_path: Path, monkeypatch: py
     assert package_versions([]) == {}
     monkeypatch.setattr(sys, "path", [str(tmp_path)])
     assert package_versions() == found
+
+
+def test_the_platform_has_the_name_that_python_gives_it() -> None:
+    assert platform_name() == platform.platform(terse=True)
+
+
+def test_versions_are_asked_for_where_the_names_of_folders_do_not_tell_them(tmp_path: Path) -> None:
+    """An egg of an editable installation, an archive, a version that its folder's name escapes."""
+    egg = tmp_path / "source/torch.egg-info"
+    egg.mkdir(parents=True)
+    (egg / "PKG-INFO").write_text("Metadata-Version: 2.1\nName: torch\nVersion: 2.9.1\n")
+    assert package_versions([str(tmp_path / "source")]) == {"torch": "2.9.1"}
+    with zipfile.ZipFile(tmp_path / "all.pyz", "w") as archive:
+        archive.writestr("numpy-2.1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: numpy\nVersion: 2.1.0\n")
+    assert package_versions([str(tmp_path / "all.pyz")]) == {"numpy": "2.1.0"}
+    escaped = tmp_path / "escaped/jax-1.0+a_b.dist-info"
+    escaped.mkdir(parents=True)
+    (escaped / "METADATA").write_text("Metadata-Version: 2.1\nName: jax\nVersion: 1.0+a-b\n")
+    assert package_versions([str(tmp_path / "escaped")]) == {"jax": "1.0+a-b"}
+
+
+def test_versions_are_those_of_importlib() -> None:
+    everything = {one.name.lower(): one.version for one in reversed([*metadata.distributions()]) if one.name.isalpha()}
+    assert installed_versions([*everything], sys.path) == everything
+
+
+def test_git_is_not_started_outside_of_a_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if any((above / ".git").exists() for above in tmp_path.parents):
+        pytest.skip("the temporary folder is in a repository")
+    monkeypatch.setattr("federation.publish.provenance._git", lambda *_: pytest.fail("git was started"))
+    assert git_commit(tmp_path) == ""
+    assert git_commit(tmp_path / "missing") == ""
