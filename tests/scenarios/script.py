@@ -260,7 +260,7 @@ def killed() -> Step:
     def step(stage: Stage) -> None:
         assert stage.coordinator is not None
         stage.coordinator.kill()
-        stage.said += stage.coordinator.communicate(timeout=60)[1]
+        stage.said += stage.coordinator.communicate(timeout=300)[1]
         stage.run = stage.run or run_id(stage.said)
 
     return step

@@ -53,7 +53,7 @@ def test_curves_live_and_finished_and_slots_stopped_by_a_rule(project: Project, 
     assert {one["skipped"] for one in live.values()} == {1}
     said = told(process, "stopped", 2)
     gate.touch()
-    rest = process.communicate(timeout=120)[1]
+    rest = process.communicate(timeout=300)[1]
     assert process.returncode == 0, said + rest
     assert "done, 2 of 4 slots, 2 stopped by a rule" in rest
     ends = {change["slot"]: change["reason"] for change in project.run_log(run_id(rest)) if change["type"] == "fail"}
@@ -102,6 +102,6 @@ def test_a_resumed_run_keeps_its_rules(project: Project, tmp_path: Path) -> None
     resumed = project.started("runs", "resume", "again")
     assert "metrics.loss is nan: loss nan, step 7" in told(resumed, "stopped", 1)
     gate.touch()
-    rest = resumed.communicate(timeout=120)[1]
+    rest = resumed.communicate(timeout=300)[1]
     assert "done, 1 of 2 slots, 1 stopped by a rule" in rest
     assert [change["cause"] for change in project.run_log(run_id(rest)) if change["type"] == "fail"] == ["rule"]

@@ -116,9 +116,9 @@ def test_a_deploy_over_another_runs_open_slots_is_refused_waits_or_gets_a_job_of
 
         waits = shop.started("dispatch", "--job", other, "--wait", "--regions", "us")
         heard = told(waits, f"Waiting: run {run}", 1)
-    said += first.communicate(timeout=100)[1]
+    said += first.communicate(timeout=300)[1]
     assert first.returncode == 0, said
-    heard += waits.communicate(timeout=100)[1]
+    heard += waits.communicate(timeout=300)[1]
     assert waits.returncode == 0, heard
     assert shop.committed(run) == expected_keys(1)
     assert shop.committed(run_id(heard.split("Waiting:")[1].split("Run ", 1)[1])) == expected_keys(1)
@@ -132,7 +132,7 @@ def test_a_forced_deploy_lets_the_other_run_go_on_without_those_regions(shop: Pr
         other = shop.write("forced.nomad.hcl", light_job("force", cpu_mhz=251))
         done = shop.ran("deploy", other, "--force")
         assert f"Ignored (--force): run {run_id(said)}" in done.err
-    said += first.communicate(timeout=100)[1]
+    said += first.communicate(timeout=300)[1]
     assert first.returncode == 0, said
 
 

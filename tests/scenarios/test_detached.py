@@ -52,7 +52,7 @@ def test_another_region_goes_on_when_the_active_coordinator_is_lost(project: Pro
         told(watching, "dispatched", 6)
         active = _driver(project, run)
         project.forget(active, _coordinators(project)[active])
-    out, err = watching.communicate(timeout=90)
+    out, err = watching.communicate(timeout=300)
     assert watching.returncode == 0, out + err
     assert {active, _driver(project, run)} == {"us", "eu"}
     assert project.committed(run) == expected_keys(6)

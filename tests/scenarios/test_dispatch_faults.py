@@ -79,7 +79,7 @@ def test_two_children_of_one_token_give_one_result(faulty: Project) -> None:
         meta = {key: value for key, value in first["Meta"].items() if key in keys}
         put(faulty, "us", f"/v1/job/raced/dispatch?idempotency_token={token}", {"Meta": meta})
         assert len(children(faulty, "raced")) == 2
-    said += dispatch.communicate(timeout=100)[1]
+    said += dispatch.communicate(timeout=300)[1]
     assert dispatch.returncode == 0, said
     assert faulty.committed(run) == expected_keys(1)
     assert faulty.still_open("us", "raced") == []

@@ -37,7 +37,7 @@ def test_a_region_that_is_hurt_loses_its_slots_to_the_others(fragile: Project, o
         dispatch = fragile.started("dispatch", "--job", job, "--regions", "us,eu", "-n", str(SLOTS))
         said = told(dispatch, "running    us-1", 1)
         fragile.ran("dev", "region", order, "us")
-        said += dispatch.communicate(timeout=100)[1]
+        said += dispatch.communicate(timeout=300)[1]
         assert dispatch.returncode == 0, said
         run = run_id(said)
         assert fragile.committed(run) == expected_keys(SLOTS)
@@ -59,7 +59,7 @@ def test_a_dispatch_begins_without_a_region_that_hangs_which_joins_when_it_answe
         assert fragile.jobs("eu")
         fragile.ran("dev", "region", "restore", "us")
         said += told(dispatch, "running    us-1", 1)
-    said += dispatch.communicate(timeout=100)[1]
+    said += dispatch.communicate(timeout=300)[1]
     assert dispatch.returncode == 0, said
     run = run_id(said)
     assert fragile.committed(run) == expected_keys(40)
@@ -74,6 +74,6 @@ def test_a_killed_node_gives_its_slot_back_and_it_runs_when_the_node_is_there_ag
         fragile.ran("dev", "node", "kill", "us-1")
         assert "killed" in fragile.ran("dev", "status").out
         fragile.ran("dev", "node", "restore", "us-1")
-    said += dispatch.communicate(timeout=100)[1]
+    said += dispatch.communicate(timeout=300)[1]
     assert dispatch.returncode == 0, said
     assert fragile.committed(run_id(said)) == expected_keys(1)

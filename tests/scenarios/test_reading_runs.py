@@ -104,7 +104,7 @@ def test_a_live_run_is_followed_until_it_is_over(project: Project) -> None:
     assert dispatching.stderr is not None
     run = next(run_id(line) for line in dispatching.stderr if line.startswith("Run "))
     followed = project.fedml("runs", "logs", run, "--follow", "--stdout")
-    dispatching.communicate(timeout=60)
+    dispatching.communicate(timeout=300)
     assert dispatching.returncode == 0
     assert followed.out.splitlines()[:2] == ["slot 0 make | one", "slot 0 make | two"]
 

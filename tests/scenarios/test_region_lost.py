@@ -52,7 +52,7 @@ def test_slots_of_a_lost_region_are_done_elsewhere_and_what_it_still_runs_is_sto
         dispatch = fragile.started("dispatch", "--job", job, "-n", str(SLOTS))
         said = told(dispatch, "running    us-1", 1)
         kill(fragile, "us")
-        said += dispatch.communicate(timeout=100)[1]
+        said += dispatch.communicate(timeout=300)[1]
         assert dispatch.returncode == 0, said
         run = run_id(said)
         assert "us          lost" in said
@@ -84,7 +84,7 @@ def test_a_region_that_is_back_in_time_keeps_its_slots(fragile: Project) -> None
         said = told(dispatch, "running    us-1", 3)
         kill(fragile, "us")
         fragile.ran("dev", "up")
-    said += dispatch.communicate(timeout=100)[1]
+    said += dispatch.communicate(timeout=300)[1]
     assert dispatch.returncode == 0, said
     run = run_id(said)
     assert fragile.committed(run) == expected_keys(SLOTS)
@@ -105,7 +105,7 @@ def test_a_region_that_comes_back_during_the_run_has_its_stale_attempts_stopped_
         said += told(dispatch, "us          lost", 1)
         fragile.ran("dev", "up")
         said += told(dispatch, "us          back", 1)
-    said += dispatch.communicate(timeout=100)[1]
+    said += dispatch.communicate(timeout=300)[1]
     assert dispatch.returncode == 0, said
     assert fragile.committed(run_id(said)) == expected_keys(3)
     assert fragile.still_open("us", "again") == []

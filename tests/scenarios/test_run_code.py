@@ -145,7 +145,7 @@ def test_code_that_is_changed_while_a_run_goes_on_is_not_the_runs(bare: Project)
         time.sleep(0.2)
     bare.write("kept.py", "raise SystemExit(1)\n")
     gate.touch()
-    _, err = process.communicate(timeout=120)
+    _, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     assert [one["code"] for one in said(bare, "1", "kept")] == ["before"] * 3
 
@@ -159,7 +159,7 @@ def test_two_people_with_different_trees_do_not_meet(bare: Project) -> None:
         for who in ("ann", "bob")
     }
     for process in started.values():
-        _, err = process.communicate(timeout=150)
+        _, err = process.communicate(timeout=300)
         assert process.returncode == 0, err
     for who in started:
         assert [one["code"] for one in said(bare, who, "shared")] == [who] * 3

@@ -16,7 +16,7 @@ def test_two_projects_side_by_side_do_not_meet(project: Project, tmp_path: Path)
             one.job("shared")
         running = [one.started("dispatch", "--job", "shared.nomad.hcl", "--version", "4") for one in both]
         for dispatch in running:
-            said = dispatch.communicate(timeout=90)[1]
+            said = dispatch.communicate(timeout=300)[1]
             assert dispatch.returncode == 0, said
         rows = [one.rows("--job", "shared") for one in both]
         assert [len(found) for found in rows] == [3, 3]

@@ -103,7 +103,7 @@ class Task:
     def act(self, action: str) -> subprocess.CompletedProcess[str]:
         """Runs one action to its end."""
         process = self.start(action)
-        out, err = process.communicate(timeout=150)
+        out, err = process.communicate(timeout=300)
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
     def run(self) -> subprocess.CompletedProcess[str]:

@@ -218,6 +218,6 @@ def test_a_task_is_stopped_while_its_environment_is_made(tmp_path: Path) -> None
         assert process.poll() is None
         time.sleep(0.02)
     process.send_signal(signal.SIGTERM)
-    _, err = process.communicate(timeout=100)
+    _, err = process.communicate(timeout=300)
     assert process.returncode == 128 + signal.SIGTERM
     assert err.splitlines() == ["Stopped before the command was done, so nothing was published"]

@@ -131,7 +131,7 @@ def test_a_stopped_task_tells_its_command_and_publishes_nothing(tmp_path: Path, 
     assert process.stdout is not None
     assert process.stdout.readline() == "started\n"
     process.send_signal(number)
-    out, err = process.communicate(timeout=100)
+    out, err = process.communicate(timeout=300)
     assert process.returncode == 128 + number
     assert out == ("saving\n" if handles else "")
     assert "Stopped before the command was done" in err
@@ -164,7 +164,7 @@ def test_all_of_a_command_is_in_the_group_that_nomad_kills(tmp_path: Path) -> No
     process.stdout.readline()
     assert len(_group(process.pid)) >= 3
     os.killpg(process.pid, signal.SIGKILL)
-    process.communicate(timeout=100)
+    process.communicate(timeout=300)
     assert not _group(process.pid)
 
 
