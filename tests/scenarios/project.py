@@ -12,6 +12,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator
@@ -243,8 +244,10 @@ def gate(path: Path) -> Iterator[Path]:
     try:
         yield path
     finally:
-        os.close(os.open(path, os.O_RDWR))
-        path.unlink()
+        opened = os.open(path, os.O_RDWR)
+        path.unlink()  # first: whoever opened it once nobody writes would wait for ever
+        time.sleep(0.2)  # for tasks that are in the middle of opening it
+        os.close(opened)
 
 
 def told(process: subprocess.Popen[str], text: str, times: int) -> str:
