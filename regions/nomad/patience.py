@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import email.utils
 import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from typing import Final
+
+from regions.retry_after import retry_after_s
 
 PATIENCE_MAX_S: Final = 300.0
 """It is asked again after this time, whatever it said."""
@@ -27,17 +27,5 @@ class Patience:
     def read(self, status: int, headers: Mapping[str, str]) -> None:
         """Take what an answer says: 429 and 503 may say how long to wait, in seconds or as a date."""
         if status in (429, 503) and "Retry-After" in headers:
-            seconds = min(_seconds(headers["Retry-After"]), PATIENCE_MAX_S)
+            seconds = min(retry_after_s(headers["Retry-After"]), PATIENCE_MAX_S)
             self._until_s = max(self._until_s, self._clock() + seconds)
-
-
-def _seconds(text: str) -> float:
-    """Seconds from now; 0 for what can't be read."""
-    text = text.strip()
-    if text.isascii() and text.isdigit():
-        return float(text[:9])
-    try:
-        at = email.utils.parsedate_to_datetime(text)
-        return max(0.0, (at.astimezone(UTC) - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError, OverflowError):
-        return 0.0

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import requests
 
-from regions.limited_requests import LimitedAdapter
+from regions.limited_requests import LimitedAdapter, read_environment_once
 from regions.loopback import is_loopback
 
 CONNECTIONS_MAX = 64
@@ -34,27 +34,16 @@ class _Session(requests.Session):
 
     def __init__(self) -> None:
         super().__init__()
-        self.auth = _unchanged
-        self._settings: dict[tuple[Any, ...], dict[str, Any]] = {}
+        read_environment_once(self)
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:
         return None
 
-    def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:
-        parts = urlsplit(url)
-        about = (parts.scheme, parts.netloc, stream, verify, cert)
-        settings = self._settings.get(about)
-        if settings is None:
-            settings = dict(super().merge_environment_settings(url, proxies, stream, verify, cert))
-            if is_loopback(parts.hostname or ""):
-                settings["proxies"] = {}
-            self._settings[about] = settings
-        return dict(settings)
-
-
-def _unchanged(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """No HTTP authentication, and so none from ~/.netrc, which requests would look up for every request."""
-    return request
+    def merge_environment_settings(self, url: Any, *args: Any, **kwargs: Any) -> Any:
+        settings = super().merge_environment_settings(url, *args, **kwargs)
+        if is_loopback(urlsplit(url).hostname or ""):
+            settings["proxies"] = {}
+        return settings
 
 
 class _NamedServerAdapter(LimitedAdapter):

@@ -9,7 +9,6 @@ import logging
 import random
 import time
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 
 from regions.storage.errors import Unavailable
 
@@ -54,15 +53,3 @@ class Retries:
             raise failure
         _log.debug("%s: asked again in %.1f s", failure.message, wait_s)
         time.sleep(wait_s)
-
-
-def seconds_of(retry_after: str | None) -> float:
-    """The seconds from now that a Retry-After header asks for, as a number or as a date; 0 where it says nothing."""
-    if not retry_after:
-        return 0.0
-    if retry_after.strip().isdecimal():
-        return float(retry_after)
-    try:
-        return max(0.0, parsedate_to_datetime(retry_after).timestamp() - time.time())
-    except (ValueError, OverflowError):
-        return 0.0

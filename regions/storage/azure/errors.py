@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from regions.retry_after import retry_after_s
 from regions.storage.errors import (
     IntegrityError,
     InvalidStoreURL,
@@ -21,7 +22,6 @@ from regions.storage.errors import (
     Unavailable,
     remedy_for,
 )
-from regions.storage.retry import seconds_of
 
 KINDS: Mapping[str, type[StoreError]] = {
     # Without an answer: the connection, the body, the way there
@@ -153,5 +153,5 @@ def _of_answer(error: Any, status: int, answer: Any, *, store: str, operation: s
         hint = "the store asks for fewer requests: try again later" if status in (429, 503) else "try again later"
     found = kind(message, store=store, operation=operation, key=key, hint=hint)
     if isinstance(found, Unavailable):
-        found.retry_after_s = seconds_of(answer.headers.get("Retry-After"))
+        found.retry_after_s = retry_after_s(answer.headers.get("Retry-After"))
     return found

@@ -13,6 +13,7 @@ from typing import Any
 
 from jobs.errors import ForeignTextError
 from jobs.foreign import Members, parse_object
+from regions.retry_after import retry_after_s
 from regions.storage.errors import (
     CLOCK,
     IntegrityError,
@@ -25,7 +26,7 @@ from regions.storage.errors import (
     Unavailable,
     remedy_for,
 )
-from regions.storage.retry import RequestConflict, seconds_of
+from regions.storage.retry import RequestConflict
 
 KINDS: Mapping[str, type[StoreError]] = {
     # google.auth; its TransportError and TimeoutError mean that no answer came, all else is about credentials
@@ -151,5 +152,5 @@ def _of_answer(error: Any, status: int, answer: Any, *, store: str, operation: s
         kind = IntegrityError
     found = kind(message, store=store, operation=operation, key=key, hint=hint)
     if isinstance(found, Unavailable):
-        found.retry_after_s = seconds_of((getattr(answer, "headers", None) or {}).get("Retry-After"))
+        found.retry_after_s = retry_after_s((getattr(answer, "headers", None) or {}).get("Retry-After"))
     return found

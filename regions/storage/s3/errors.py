@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from regions.retry_after import retry_after_s
 from regions.storage.errors import (
     CLOCK,
     IntegrityError,
@@ -19,7 +20,7 @@ from regions.storage.errors import (
     StoreError,
     Unavailable,
 )
-from regions.storage.retry import RequestConflict, seconds_of
+from regions.storage.retry import RequestConflict
 
 
 def _names(kind: type[StoreError], names: str) -> dict[str, type[StoreError]]:
@@ -157,5 +158,5 @@ def _of_answer(answer: Mapping[str, Any], *, store: str, operation: str, key: st
     found = kind(message, store=store, operation=operation, key=key, hint=hint)
     if isinstance(found, Unavailable):
         headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
-        found.retry_after_s = seconds_of(headers.get("retry-after"))
+        found.retry_after_s = retry_after_s(headers.get("retry-after"))
     return found

@@ -10,7 +10,7 @@ from regions.storage import retry
 from regions.storage.errors import IntegrityError, Unavailable
 from regions.storage.object_metadata import Noted, read_fields
 from regions.storage.parts import send_parts
-from regions.storage.retry import CONFLICT_TRIES, Patience, RequestConflict, Retries, seconds_of
+from regions.storage.retry import CONFLICT_TRIES, Patience, RequestConflict, Retries
 
 AT_ONCE = 4
 
@@ -63,19 +63,6 @@ def test_what_does_not_pass_is_not_tried_again(pauses: list[float]) -> None:
 def test_a_conflict_is_tried_at_once_and_more_often(pauses: list[float]) -> None:
     assert tried(Patience(), RequestConflict("two at once")) == CONFLICT_TRIES
     assert max(pauses) < 1
-
-
-@pytest.mark.parametrize(
-    ("header", "seconds"),
-    [(None, 0), ("", 0), ("7", 7), (" 120 ", 120), ("Wed, 21 Oct 2015 07:28:00 GMT", 0), ("-1", 0)],
-)
-def test_a_wish_is_read_in_seconds(header: str | None, seconds: float) -> None:
-    assert seconds_of(header) == seconds
-
-
-def test_a_wish_may_be_a_date(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retry.time, "time", lambda: 1_445_412_470.0)
-    assert seconds_of("Wed, 21 Oct 2015 07:28:00 GMT") == 10
 
 
 def test_parts_are_sent_some_at_once_and_read_as_they_are_needed() -> None:
