@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import sys
-import threading
 from collections import Counter
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
+
+from tests.bench.json_server import JsonHandler, serve
 
 LINES = 20
 PIECE = "".join(
@@ -16,10 +15,8 @@ PIECE = "".join(
 _sizes: Counter[str] = Counter()
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(JsonHandler):
     """`stat` and `readat` of any allocation."""
-
-    protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
         parts = urlsplit(self.path)
@@ -29,23 +26,8 @@ class Handler(BaseHTTPRequestHandler):
             body = json.dumps({"Name": "metrics.jsonl", "IsDir": False, "Size": _sizes[alloc_id]}).encode()
         else:
             body = PIECE[: int(parse_qs(parts.query)["limit"][0])]
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        """Nothing."""
-
-
-def main() -> None:
-    """Serve until standard input ends."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    print(server.server_port, flush=True)
-    sys.stdin.read()
+        self.reply(200, body)
 
 
 if __name__ == "__main__":
-    main()
+    serve(Handler)

@@ -7,12 +7,11 @@ standard input does.
 from __future__ import annotations
 
 import json
-import sys
-import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+from tests.bench.json_server import JsonHandler, serve
 
 DELAY_MIN_S = 0.04
 DELAY_STEP_S = 0.002
@@ -46,10 +45,8 @@ def answer(path: str, region: str, body: dict[str, Any]) -> tuple[int, Any]:
     return 404, "job not found"
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(JsonHandler):
     """Each region answers after its own delay."""
-
-    protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
         parts = urlsplit(self.path)
@@ -58,26 +55,10 @@ class Handler(BaseHTTPRequestHandler):
         status, told = answer(parts.path, region, body)
         text = told.encode() if isinstance(told, str) else json.dumps(told).encode()
         time.sleep(DELAY_MIN_S + int(region[1:]) * DELAY_STEP_S)
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(text)))
-        self.send_header("X-Nomad-Index", "1")
-        self.end_headers()
-        self.wfile.write(text)
+        self.reply(status, text, X_Nomad_Index="1")
 
     do_PUT = do_POST = do_GET
 
-    def log_message(self, *_: object) -> None:
-        """Nothing."""
-
-
-def main() -> None:
-    """Serve until standard input ends."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    print(server.server_port, flush=True)
-    sys.stdin.read()
-
 
 if __name__ == "__main__":
-    main()
+    serve(Handler)
