@@ -12,15 +12,20 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from federation.errors import UsageError
 from jobs.code_run import program_object
 from jobs.store_task import ARCHIVE, Archive
 from regions.storage.backend import backend_of
-from regions.storage.errors import AlreadyExists
+from regions.storage.errors import AlreadyExists, StoreError
 from regions.storage.store import Create, Store
 from regions.store_config import StoreConfig
+
+if TYPE_CHECKING:
+    from federation.publish.bundle.build import Bundle
 
 _ARGUMENTS = ("-I", f"${{NOMAD_TASK_DIR}}/{ARCHIVE.partition('/')[2]}", "--task")
 _FROM_FOLDER = """\
@@ -94,20 +99,29 @@ def put_program(program: NodeProgram, stores: Iterable[Store]) -> None:
         return
     data = program.archive.read_bytes()
     for store in {store.url: store for store in stores}.values():
+        with suppress(StoreError):  # whether it may be written, the store says then
+            store.stat(program.key)
+            continue
         with suppress(AlreadyExists):
             store.put(program.key, data, Create(), content_type="application/zip")
 
 
-def _from_store(region: str, bucket: StoreConfig | None, scheme: str, cache: Path, python: str) -> NodeProgram:
+@cache
+def _archive(folder: Path, scheme: str) -> Bundle:
+    """The archive for one kind of store, made once in a process: each takes half a second."""
     from federation.publish.bundle.build import build
 
+    return build(folder, scheme)
+
+
+def _from_store(region: str, bucket: StoreConfig | None, scheme: str, folder: Path, python: str) -> NodeProgram:
     artifact_url = backend_of(scheme).artifact_url
     if bucket is not None and not (artifact_url and artifact_url(bucket, "key")):
         raise UsageError(
             f"region {region}: Nomad can't fetch the program that runs the code from {bucket.url}",
             hint=f"`make node-bundle` makes it; then name it in fedml.toml:  [publish.archives.{scheme}]",
         )
-    archive = build(cache, scheme)
+    archive = _archive(folder, scheme)
     if bucket is None or artifact_url is None:
         name = ARCHIVE.partition("/")[2]
         command = (python, "-I", "-c", _FROM_FOLDER, program_object(archive.sha256), archive.sha256, name)

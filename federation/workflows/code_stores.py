@@ -9,8 +9,14 @@ from federation.code.pack import PackedCode
 from federation.code.upload import fetch_packed, put_code
 from federation.task.node_program import NodeProgram, put_program
 from federation.text import counted
+from federation.workflows.request import CodeRequest
 from jobs.errors import FedmlError
 from regions.storage.store import Store
+
+
+def pack_of(app: App, code: CodeRequest) -> PackedCode:
+    """The pack of a request: its own, else (`found_pack`) what an earlier run has put into stores."""
+    return code.packed or found_pack(app, code.kept.sha256)
 
 
 def found_pack(app: App, sha256: str) -> PackedCode:
@@ -30,8 +36,7 @@ def put_into_stores(
     app: App, prepared: PreparedJob, regions: Sequence[str], packed: PackedCode | None, tell: Callable[[str], None]
 ) -> None:
     """Puts the program and the code (None: it is there) into the stores of these regions' datacenters, and says whether the
-    code was there. Raises StoreError; what is written by then is used by the next run
-    of the same code."""
+    code was there. Raises StoreError; what is written by then is used by the next run of the same code."""
     stores: dict[str, Store] = {}
     for name in regions:
         region, rendered = app.config.regions[name], prepared.rendered[name]

@@ -83,11 +83,11 @@ def begin(
         check_training(prepared.rendered.values())
         check_uv(request, prepared)
     request_for_job = check_for_job(checked, prepared.shape)
-    packed = request.code.packed if request.code is not None else None
-    if request.code is not None and packed is None:
-        from federation.workflows.code_stores import found_pack  # nor a jobspec
+    packed = None
+    if request.code is not None:
+        from federation.workflows.code_stores import pack_of  # nor a jobspec
 
-        packed = found_pack(app, request.code.kept.sha256)
+        packed = pack_of(app, request.code)
     dispatch = _Dispatch(app, request_for_job, prepared, how, tell, saved, skip_unreachable, ask_first(app, prepared))
     # 2. Ask all regions, and wait until no other run is in the way of the job.
     preview = dispatch.asked()
