@@ -1,7 +1,7 @@
 """Several Nomad regions as one place: plan, deploy, dispatch, watch, publish, commit, index.
 
-The face in Python is `open`: a `fedml.toml` enters, a `Federation` leaves (see `federation.api`). It is loaded when it is
-first used, so that the command line starts fast.
+In Python, `open` reads a `fedml.toml` and returns a `Federation` (see `federation.api`). That is loaded when it is first
+used, so that the command line starts fast.
 """
 
 from __future__ import annotations

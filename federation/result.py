@@ -147,7 +147,7 @@ class ResultRecord:
     @property
     def written_metrics(self) -> dict[str, Any]:
         """The metrics, JSON-ready."""
-        return {name: _metric_to_json(value) for name, value in self.metrics.items()}
+        return {name: json_value(value) for name, value in self.metrics.items()}
 
     def to_json(self) -> bytes:
         """Canonical JSON: sorted keys, UTF-8."""
@@ -266,7 +266,8 @@ def _metric(metrics: Members, name: str) -> MetricValue:
     raise metrics.wrong(name, f"is not a metric ({kind_of(value)})")
 
 
-def _metric_to_json(value: MetricValue) -> Any:
+def json_value(value: MetricValue | None) -> Any:
+    """The value in JSON. A float that JSON lacks becomes `{"$float": "nan"}`."""
     if isinstance(value, float) and not math.isfinite(value):
         return {"$float": str(value)}
     return value

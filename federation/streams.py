@@ -114,6 +114,13 @@ def write_note(text: str) -> None:
     sys.stderr.flush()
 
 
+def write_error(problem: str, hint: str) -> None:
+    """Writes an error of one line, and what to do about it, to standard error."""
+    write_note(f"Error: {problem}")
+    for line in hint.splitlines():
+        write_note(f"  → {line}")
+
+
 def write_notes(text: str) -> None:
     """Writes lines for the user to standard error, such as an error with a quoted source line."""
     _write(sys.stderr, visible(text) + "\n")

@@ -1,7 +1,7 @@
 """Writes the jobspec that runs a person's own code: HCL as a person would write it. Pure.
 
 One registered job serves all code: which code, which command and which parameters come by the meta of each dispatch. A task
-`code` fetches the code and checks it, then a task `train` runs the command and publishes what it leaves.
+`code` fetches the code and checks it, then a task `train` runs the command and publishes what it wrote.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Refuses what mustn't or can't be packed: credentials by name and by pattern, links that leave, devices, too much.
+"""Refuses what mustn't or can't be packed: credentials by name and by pattern, links to places outside, devices, too much.
 
 A pattern finds what a person forgot in a file. It finds no secret that has no form of its own, such as a password.
 """

@@ -12,9 +12,8 @@ from typing import Any
 from federation.config.schema import validated
 from federation.config.schema_code import ToolTable
 from federation.errors import ConfigError
+from federation.task.script_block import script_blocks
 
-_BLOCK = re.compile(r"(?m)^# /// (?P<type>[a-zA-Z0-9-]+)$\s(?P<content>(^#(| .*)$\s)+)^# ///$")
-"""The expression of PEP 723."""
 _HEADER = re.compile(r"\s*\[\s*tool\s*\.\s*fedml\s*([.\]])")
 _TABLE = re.compile(r"\s*\[")
 
@@ -29,7 +28,7 @@ class Beside:
 
 def of_script(file: Path, text: str) -> Beside | None:
     """The block of a script; None where it has none. Raises ConfigError."""
-    blocks = [match for match in _BLOCK.finditer(text) if match["type"] == "script"]
+    blocks = script_blocks(text)
     if not blocks:
         return None
     first_line = text.count("\n", 0, blocks[0].start("content"))

@@ -1,6 +1,6 @@
 """Reads what a task made: the files of a folder with sizes and sha256, and its metrics.
 
-Reads nothing outside of the folder: a symbolic link that leaves it is refused, and so is anything that isn't a file.
+Reads nothing outside of the folder: a symbolic link to a place outside is refused, and so is anything that isn't a file.
 """
 
 from __future__ import annotations

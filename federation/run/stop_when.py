@@ -5,7 +5,6 @@ Fields are `metrics.NAME` (numbers, as the task logs them), `params.NAME` (the s
 
 from __future__ import annotations
 
-import math
 import sqlite3
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from federation.index.columns import Type, to_json
 from federation.index.query import Condition, Fields, WhereError, condition
 from federation.index.query.fields import Field, unquoted
 from federation.index.query.functions import register
+from federation.result import json_value
 from federation.run.brain.events import Measured
 from federation.run.brain.stopping import StopWhen
 from jobs.params.values import Value, text_of
@@ -78,8 +78,4 @@ def stop_when(text: str, parameters: Callable[[int], Mapping[str, Value]]) -> St
 
 def _json(values: Mapping[str, float | str]) -> str:
     """As the catalog writes metrics and parameters."""
-    written = {
-        name: {"$float": str(value)} if isinstance(value, float) and not math.isfinite(value) else value
-        for name, value in values.items()
-    }
-    return to_json(written)
+    return to_json({name: json_value(value) for name, value in values.items()})

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 
 from federation.errors import UsageError
-from federation.streams import screened_streams, write_note
+from federation.streams import screened_streams, write_error
 from federation.terminal import open_standard_streams
 from jobs.errors import FedmlError
 from regions.loopback import keep_loopback_from_proxies
@@ -30,9 +30,7 @@ def main(arguments: Sequence[str]) -> int:
             problem, hint = error.message, error.hint
         except OSError as error:
             problem, hint = f"{error.filename or 'a file'}: {error.strerror}", "look at the disk of the node"
-        write_note(f"Error: {problem}")
-        for line in hint.splitlines():
-            write_note(f"  → {line}")
+        write_error(problem, hint)
         return 1
 
 

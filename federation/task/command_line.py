@@ -1,4 +1,4 @@
-"""The command that a task of `fedml run` runs: the JSON of the meta `fedml_command`, and how parameters enter it. Pure.
+"""The command that a task of `fedml run` runs: the JSON of the meta `fedml_command`, and the place of parameters in it. Pure.
 
 ::
 

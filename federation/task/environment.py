@@ -30,12 +30,11 @@ from federation.errors import FederationError, UsageError
 from federation.streams import write_note
 from federation.task.command_line import NONE, PROJECT, REQUIREMENTS, SCRIPT, Command
 from federation.task.process import Children, Ended
+from federation.task.script_block import script_blocks
 from federation.task.uv_download import downloaded_uv
 from jobs.errors import ForeignTextError
 from jobs.foreign import Members, parse_json
 
-_BLOCK = re.compile(r"(?m)^# /// script$\s(?P<content>(^#(| .*)$\s)+)^# ///$")
-"""PEP 723's own expression."""
 _NAMES_FILES = re.compile(r"(?m)^\s*(-e|-r|-c|--editable|--requirement|--constraint|\.|/)|file:|@\s*\.|\bpath\s*=")
 """Dependencies on other files, which the text alone doesn't identify."""
 _DONE = "fedml.json"
@@ -161,8 +160,8 @@ def _key(kind: str, file: Path, environ: Mapping[str, str]) -> str:
     """A hash of all that decides what is in the environment; "" where other files decide too."""
     text = file.read_text("utf-8", "replace")
     if kind == SCRIPT:
-        block = _BLOCK.search(text)
-        text = block["content"] if block else ""
+        blocks = script_blocks(text)
+        text = blocks[0]["content"] if blocks else ""
     if kind == PROJECT or _NAMES_FILES.search(re.sub("(?m)^# ?", "", text) if kind == SCRIPT else text):
         return ""
     settings = {name: value for name, value in environ.items() if name.startswith("UV_") and name != "UV_CACHE_DIR"}

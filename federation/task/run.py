@@ -39,7 +39,7 @@ from jobs.code_run import (
 TASK_MODULE = "fedml_task"
 _HIDDEN = ("NOMAD_TOKEN", "VAULT_TOKEN", "CONSUL_TOKEN", "FEDML_STORES", "FEDML_META", "FEDML_VERSION_KEY")
 _VERSION_S = 10.0
-_OWN_META = tuple(f"NOMAD_META_{key}" for key in (CODE_KEY, COMMAND_KEY, PARAMS_KEY))
+_OWN_META = tuple(f"nomad_meta_{key}" for key in (CODE_KEY, COMMAND_KEY, PARAMS_KEY))
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def run(environ: Mapping[str, str]) -> int:
     shared, own = Path(needed(environ, "NOMAD_ALLOC_DIR")), Path(needed(environ, "NOMAD_TASK_DIR"))
     folders = Folders(shared / CODE_FOLDER, shared / OUTPUT_FOLDER, shared / "checkpoint", own)
     _make_folders(folders)
-    plain = {name: value for name, value in environ.items() if name not in _HIDDEN and not _is_own_meta(name)}
+    plain = {name: value for name, value in environ.items() if name not in _HIDDEN and name.lower() not in _OWN_META}
     try:
         prepared = prepare(command, folders.code, own, plain, children)
     except FederationError:
@@ -160,6 +160,7 @@ def _publish(
 ) -> None:
     from federation.publish.publish import publish  # loaded when the command is done: it should start at once
     from federation.publish.report import as_lines
+    from federation.result import CODE_SHA256
 
     if not any(folders.output.rglob("*")):
         raise PublishError(
@@ -167,7 +168,7 @@ def _publish(
             hint=f"write the model there, or at least {METRICS_FILE} or {CURVES_FILE}; then run again",
         )
     origin = {
-        "code_sha256": meta(environ, CODE_KEY),
+        CODE_SHA256: meta(environ, CODE_KEY),
         "lock_sha256": _lock_sha256(command, folders.code),
         "command": " ".join(command.argv),
         "git_commit": command.git_commit,
@@ -205,7 +206,3 @@ def _lock_sha256(command: Command, code: Path) -> str:
         return ""
     file = code / (f"{command.file}.lock" if command.environment == SCRIPT else command.file)
     return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else ""
-
-
-def _is_own_meta(name: str) -> bool:
-    return name.lower() in {own.lower() for own in _OWN_META}

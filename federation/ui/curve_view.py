@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from federation.curves import Point
+from federation.result import json_value
 from federation.streams import write_block, write_line
 from federation.text import counted, shortened
 from federation.ui.console import out
-from federation.ui.index_table import aligned, json_value, number_text
+from federation.ui.index_table import aligned, number_text
 from federation.ui.run_chart import HEIGHTS
 from federation.ui.slot_failures import params_text
 from federation.workflows.run_curves import RunCurves, TaskCurves

@@ -8,7 +8,8 @@ from typing import Any
 
 from federation.index import Row
 from federation.index.compare import Line, Value
-from federation.ui.index_table import Short, aligned, indented, json_value, number_text, when_text
+from federation.result import json_value
+from federation.ui.index_table import Short, aligned, indented, number_text, when_text
 from federation.workflows.result_code import MetricPair
 
 

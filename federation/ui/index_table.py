@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
@@ -13,7 +12,7 @@ from federation.index import Row, RunRow
 from federation.index.columns import COLUMNS, METRICS_PLACE
 from federation.index.columns import Column as IndexColumn
 from federation.index.query.fields import Field
-from federation.result import MetricValue
+from federation.result import MetricValue, json_value
 from federation.text import shortened, size_text
 from federation.visible import visible_line
 from jobs.params.columns import is_numeric
@@ -55,11 +54,6 @@ def result_json(row: Row) -> dict[str, Any]:
     data = {field.name: getattr(row, field.name) for field in fields(Row)}
     data["metrics"] = {name: json_value(value) for name, value in row.metrics.items()}
     return data
-
-
-def json_value(value: MetricValue | None) -> Any:
-    """The value in JSON."""
-    return {"$float": str(value)} if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def run_json(run: RunRow) -> dict[str, Any]:

@@ -90,9 +90,9 @@ def reproduce(
     from federation.cli.options.common import names
     from federation.cli.session import answer_block, answer_json_line, note, opened
     from federation.deploy.prepare import JobRequest
+    from federation.result import json_value
     from federation.text import shortened
     from federation.ui.index_compare import pairs_text
-    from federation.ui.index_table import json_value
     from federation.workflows.dispatch import begin
     from federation.workflows.request import RunRequest
     from federation.workflows.result_code import compare_metrics, request_of_result

@@ -14,7 +14,7 @@ from federation.errors import UsageError
 from federation.publish.options import CHECK, LISTS, PATH, TEXTS, Given
 from federation.publish.publish import DISTRIBUTION
 from federation.publish.report import carry_out
-from federation.streams import screened_streams, write_note
+from federation.streams import screened_streams, write_error
 from federation.terminal import open_standard_streams
 from jobs.errors import FedmlError
 from regions.loopback import keep_loopback_from_proxies
@@ -54,22 +54,16 @@ def _run(arguments: Sequence[str], stores: Sequence[str]) -> int:
         return carry_out(Given(**vars(parser().parse_args(arguments))), archive=stores)
     except ModuleNotFoundError as error:
         served = " and ".join(f"{scheme}://" for scheme in stores)
-        _complain(
+        write_error(
             f"this archive serves {served}, not this store", f"use the archive for this store ({error.name} is missing)"
         )
         return 1
     except FedmlError as error:
-        _complain(error.message, error.hint)
+        write_error(error.message, error.hint)
         return error.exit_code
     except KeyboardInterrupt:
-        _complain("interrupted", "run it again: it continues where it stopped")
+        write_error("interrupted", "run it again: it continues where it stopped")
         return 130
-
-
-def _complain(message: str, hint: str) -> None:
-    write_note(f"Error: {message}")
-    for line in hint.splitlines():
-        write_note(f"  → {line}")
 
 
 def _version() -> str:
