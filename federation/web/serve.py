@@ -58,9 +58,9 @@ def serve(
 ) -> None:
     """Serves until Ctrl-C. Prints the link by which a browser signs in, and a new one when it was used. Raises UsageError for
     a port that is taken."""
-    listening = _listen(address)
+    opened = listening(address)
     host = f"[{address.host}]" if ":" in address.host else address.host
-    root = f"{'https' if address.certificate else 'http'}://{host}:{listening.getsockname()[1]}"
+    root = f"{'https' if address.certificate else 'http'}://{host}:{opened.getsockname()[1]}"
 
     def link() -> str:
         if site.settings.user_header:
@@ -83,19 +83,19 @@ def serve(
     )
     if opens_browser:
         webbrowser.open(link())
-    with listening:
-        uvicorn.Server(config).run(sockets=[listening])
+    with opened:
+        uvicorn.Server(config).run(sockets=[opened])
 
 
-def _listen(address: Address) -> socket.socket:
-    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
+def listening(address: Address) -> socket.socket:
+    """Opens the port. Raises UsageError for one that can't be had."""
+    opened = socket.socket(socket.AF_INET6 if ":" in address.host else socket.AF_INET, socket.SOCK_STREAM)
     try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind((address.host, address.port))
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        opened.bind((address.host, address.port))
     except OSError as error:
-        listening.close()
+        opened.close()
         raise UsageError(
             f"port {address.port} of {address.host} can't be used: {error.strerror}", hint="--port 0 takes a free port"
         ) from None
-    return listening
+    return opened
