@@ -66,15 +66,17 @@ def stacked_bar(
         value = percent_text(share) if shares else value_text(part.value, unit)
         css = css_class(part.kind, order)
         said = part.title or f"{part.name}: {value_text(part.value, unit)} ({percent_text(share)})"
+        seg = " seg" if share > 0.01 else ""
         bar = element(
-            "rect", svg.title(said), class_=f"{css} f", x=percent(left), y=y, width=percent(share), height=_BAR
+            "rect", svg.title(said), class_=f"{css} f{seg}", x=percent(left), y=y, width=percent(share), height=_BAR
         )
         parts.append(linked(bar, part.href))
-        text = " ".join(filter(None, (sign(part.kind), part.name, value)))
-        if svg.width_of(text) <= share * svg.NARROW - 4:
-            below.append(svg.clipped(label_text(text, 0, 12), percent(left), y + _BAR + 2, percent(share), _LINE))
+        text, mark = f"{part.name} {value}", sign(part.kind)
+        if svg.width_of(text) + (15 if mark else 0) <= share * svg.NARROW - 4:
+            words = _swatch(css, mark, 0, -2) + label_text(text, 15, 12) if mark else label_text(text, 0, 12)
+            below.append(svg.clipped(words, percent(left), y + _BAR + 2, percent(share), _LINE))
         else:
-            small.append((css, f"{part.name} {value}", sign(part.kind)))
+            small.append((css, text, mark))
         left += share
     y += _BAR
     if names:
@@ -125,12 +127,14 @@ def _row(row: Bar, y: float, common: Scale, order: int) -> str:
         said = f"{value_text(row.used, row.unit)} of {value_text(row.total, row.unit)}"
     full = row.total is not None and share >= 0.95
     kind = row.kind or ("u-full" if full else "u-used")
-    room = max(8, int((svg.NARROW - svg.width_of(said)) / svg.CHAR_WIDTH) - 2)
+    room = percent(max(0.2, 1 - (svg.width_of(said) + 12) / svg.NARROW))
     bar = element(
         "rect", class_=f"{css_class(kind, order)} f", x=percent(start), y=y + _LINE, width=percent(share), height=_BAR
     )
     track = element("rect", class_="track", y=y + _LINE, width="100%", height=_BAR)
-    words = label_text(shortened(row.label, room), 0, y + 12) + label_text(said, "100%", y + 12, anchor="end")
+    words = svg.clipped(label_text(row.label, 0, 12), "0", y, room, _LINE) + label_text(
+        said, "100%", y + 12, anchor="end"
+    )
     return f"<g>{svg.title(row.title or f'{row.label}: {said}')}{words}{track}{bar}</g>"
 
 
@@ -142,14 +146,15 @@ def key(items: Sequence[tuple[str, str, str]], y: float) -> tuple[str, float]:
         wide = svg.width_of(text) + 30
         if x and x + wide > svg.NARROW:
             x, y = 0.0, y + _LINE
-        swatch = (
-            element("text", svg.attribute(mark), x=x, y=y + 14, class_=f"{css} sign")
-            if mark
-            else element("rect", class_=f"{css} f", x=x, y=y + 5, width=10, height=10)
-        )
-        parts.append(swatch + label_text(text, x + 15, y + 14))
+        parts.append(_swatch(css, mark, x, y) + label_text(text, x + 15, y + 14))
         x += wide
     return "".join(parts), y + _LINE + 2 if items else y
+
+
+def _swatch(css: str, mark: str, x: float, y: float) -> str:
+    if mark:
+        return element("text", mark, x=x, y=y + 14, class_=f"{css} sign")
+    return element("rect", class_=f"{css} f", x=x, y=y + 5, width=10, height=10)
 
 
 def value_text(value: float, unit: str = "") -> str:
@@ -160,7 +165,7 @@ def value_text(value: float, unit: str = "") -> str:
         return in_words(value) if value >= 10 else f"{readable(value, 2)} s"
     if unit == "B" and 0 <= value < 1e18:
         return size_text(round(value))
-    return f"{readable(value)} {unit}".strip()
+    return f"{readable(value)} {shortened(unit, 12)}".strip()
 
 
 def percent_text(share: float) -> str:

@@ -10,7 +10,7 @@ from federation.charts import svg
 from federation.charts.scale import Scale, readable, scale
 from federation.charts.states import css_class, sign
 from federation.charts.svg import Chart, element, label_text, linked, percent
-from federation.text import in_words, shortened
+from federation.text import counted, in_words, shortened
 
 BARS_MAX = 300
 """More spans than this are drawn as areas."""
@@ -89,7 +89,7 @@ def _bars(lane: Lane, order: int, y: float, axis: Scale, until_s: float) -> tupl
     body = "".join(
         _bar(span, order, y + row * step, step - 2, axis, until_s) for span, row in zip(spans, rows, strict=True)
     )
-    return "", body, max(step, len(ends) * step)
+    return counted(len(spans), "attempt"), body, max(step, len(ends) * step)
 
 
 def _bar(span: Span, order: int, y: float, height: float, axis: Scale, until_s: float) -> str:

@@ -113,7 +113,7 @@ def _box(node: Node, x: float, y: float, width: float) -> str:
     if node.detail:
         texts += label_text(shortened(node.detail, 60), 8, 31, "m small")
     inside = (
-        element("rect", class_=f"box {css}{' l here' if node.is_here else ''}", x=1, y=1, width="100%", height=_BOX - 2)
+        element("rect", class_=f"box {css}{' l here' if node.is_here else ''}", width="100%", height=_BOX)
         + element("rect", class_=f"{css} f", x=0, y=0, width=4, height=_BOX)
         + texts
     )

@@ -63,7 +63,7 @@ def _bar(task: Task, y: float) -> str:
         + element("text", look.sign, x=10, y=16, class_=f"{look.css_class} sign")
         + label_text(shortened(task.name, max(4, room)), 25, 16)
     )
-    if task.sidecar:
+    if task.sidecar and room - len(task.name) > 8:
         inside += label_text("sidecar", "100%", 16, "m small", anchor="end", dx=-6)
     return f"<g>{svg.title(told)}{svg.clipped(inside, percent(left), y, percent(right - left), 24)}</g>"
 

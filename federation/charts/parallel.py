@@ -18,7 +18,7 @@ _MISSING = HEIGHT + 16
 """Where lines pass an axis for which they have no value."""
 _NAMES_MAX = 12
 """An axis of more different texts shows only the first and the last."""
-_LEFT, _RIGHT = 0.04, 0.96
+_LEFT, _RIGHT = 0.03, 0.91
 
 Value = float | str | bool | None
 
@@ -95,9 +95,7 @@ def _axis(name: str, rows: Sequence[Row], log: Mapping[str, bool] | bool | None)
     values = [value for row in rows if (value := row.values.get(name)) is not None]
     if any(isinstance(value, str | bool) for value in values):
         texts = sorted({_text(value) for value in values})
-        return _Axis(
-            name, Scale(0, max(1, len(texts) - 1), False, ()), {text: order for order, text in enumerate(texts)}
-        )
+        return _Axis(name, Scale(0, len(texts) - 1, False, ()), {text: order for order, text in enumerate(texts)})
     wanted = log.get(name) if isinstance(log, Mapping) else log
     return _Axis(
         name, scale([number for value in values if (number := _number(value)) is not None], log=wanted, count=4)
@@ -126,9 +124,8 @@ def _drawn_axis(axis: _Axis, spot: float, order: int, count: int, top: float, br
     parts = [svg.title(axis.name), label_text(name, edge, top - (24 if crowded and order % 2 else 10), anchor=anchor)]
     parts.append(element("line", class_="axis", x1=x, x2=x, y1=top, y2=bottom))
     digits = max(5, int(svg.NARROW / max(1, count) / svg.CHAR_WIDTH) - 1)
-    ahead = {"anchor": "end", "dx": -4.0} if order == count - 1 and count > 1 else {"anchor": "", "dx": 4.0}
-    for at, text in _ticks(axis):
-        parts.append(label_text(shortened(text, digits), x, top + (1 - at) * HEIGHT + 4, "small halo", **ahead))  # type: ignore[arg-type]
+    for at, text in _ticks(axis, digits):
+        parts.append(label_text(text, x, top + (1 - at) * HEIGHT + 4, "small halo", dx=4))
     if brush is not None and (span := _brushed(axis, brush)):
         low, high = span
         box = {"y": top + (1 - high) * HEIGHT, "height": max(2.0, (high - low) * HEIGHT)}
@@ -142,10 +139,10 @@ def _drawn_axis(axis: _Axis, spot: float, order: int, count: int, top: float, br
     return element("g", "".join(parts), class_="parallel-axis", **data)
 
 
-def _ticks(axis: _Axis) -> list[tuple[float, str]]:
+def _ticks(axis: _Axis, digits: int) -> list[tuple[float, str]]:
     if not axis.texts:
         return [(axis.scale.at(tick), readable(tick, 3)) for tick in axis.scale.ticks]
-    named = [(axis.scale.at(order), text) for text, order in axis.texts.items()]
+    named = [(axis.scale.at(order), shortened(text, digits)) for text, order in axis.texts.items()]
     return named if len(named) <= _NAMES_MAX else [named[0], named[-1]]
 
 

@@ -19,6 +19,8 @@ HEIGHT = 220
 _POINTS_MAX = 200
 """Lines with more points are drawn without them."""
 _LEFT, _RIGHT = 0.02, 0.98
+_NAMED_MAX = 8
+"""More lines than this are named in a key instead of at their ends."""
 Format = Callable[[float], str]
 
 
@@ -58,12 +60,16 @@ def line(
 ) -> Chart:
     """Curves on common axes, each named at its end. `log` None: the y axis is logarithmic where values span two decades."""
     marks = [mark for one in series for mark in one.marks]
-    frame = _frame(marks, log_x, log)
+    named = 1 < len(series) <= _NAMED_MAX
+    names = [shortened(one.name, 16) for one in series]
+    margin = (max(map(svg.width_of, names)) + 16) / svg.NARROW if named else 0.0
+    frame = _frame(marks, log_x, log, _RIGHT - margin)
     held = [[mark for mark in one.marks if frame.holds(mark)] for one in series]
     of, usable = len(marks), sum(map(len, held))
     kept = [sampled(own, max(2, limit * len(own) // usable)) if usable > limit else own for own in held]
     parts, top = _axes(frame, label, x_label, y_label, x_format, y_format)
     points = sum(map(len, kept)) <= _POINTS_MAX
+    radius = 3.5 if max(map(len, kept), default=0) <= 30 else 2
     dots, ends = [], []
     for order, (one, own) in enumerate(zip(series, kept, strict=True)):
         css = css_class(one.kind, order)
@@ -72,13 +78,15 @@ def line(
         path = element("path", svg.title(one.name), class_=f"{css} l line", d=_path(own, frame, one.step))
         parts.append(svg.stretched(linked(path, one.href), top, HEIGHT))
         if points or len(own) == 1:
-            dots += [_dot(mark, frame, top, css, one.name, x_format, y_format) for mark in own]
-        ends.append((frame.y.at(own[-1].y), css, one.name))
+            dots += [_dot(mark, frame, top, css, one.name, x_format, y_format, radius) for mark in own]
+        ends.append((frame.place(own[-1])[1], css, names[order]))
     parts += dots
     drawn = sum(map(len, kept))
     height = top + HEIGHT + 34
-    if len(series) > 1:
-        legend, height = key([(css, name, "") for _, css, name in sorted(ends, reverse=True)[:30]], height)
+    if named:
+        parts += _end_names(sorted(ends), frame, top)
+    elif len(series) > 1:
+        legend, height = key([(css, name, "") for _, css, name in sorted(ends)[:30]], height)
         parts.append(legend)
     return _finished(parts, height, label or y_label or "line chart", drawn, of, usable)
 
@@ -136,22 +144,22 @@ def sparkline(
 class _Frame:
     x: Scale
     y: Scale
+    right: float
 
     def holds(self, mark: Mark) -> bool:
         return self.x.holds(mark.x) and self.y.holds(mark.y)
 
     def place(self, mark: Mark) -> tuple[float, float]:
         """Where the mark is: a share of the width, and pixels from the top of the plane."""
-        return _across(self.x.at(mark.x)), (1 - self.y.at(mark.y)) * HEIGHT
+        return self.across(mark.x), (1 - self.y.at(mark.y)) * HEIGHT
+
+    def across(self, x: float) -> float:
+        return _LEFT + self.x.at(x) * (self.right - _LEFT)
 
 
-def _across(position: float) -> float:
-    return _LEFT + position * (_RIGHT - _LEFT)
-
-
-def _frame(marks: Sequence[Mark], log_x: bool | None, log_y: bool | None) -> _Frame:
+def _frame(marks: Sequence[Mark], log_x: bool | None, log_y: bool | None, right: float = _RIGHT) -> _Frame:
     whole = [mark for mark in marks if math.isfinite(mark.x) and math.isfinite(mark.y)]
-    return _Frame(scale([mark.x for mark in whole], log=log_x), scale([mark.y for mark in whole], log=log_y))
+    return _Frame(scale([mark.x for mark in whole], log=log_x), scale([mark.y for mark in whole], log=log_y), right)
 
 
 def _axes(
@@ -162,8 +170,8 @@ def _axes(
     if label:
         parts.append(label_text(label, 0, 12, "h"))
         top += 20
-    parts.append(label_text(_with_log(shortened(y_label, 48), frame.y), 0, top - 8, "m"))
-    top += 8
+    parts.append(label_text(_with_log(shortened(y_label, 48), frame.y), 0, top - 10, "m"))
+    top += 10
     for tick in frame.y.ticks:
         y = top + (1 - frame.y.at(tick)) * HEIGHT
         parts.append(element("line", class_="grid", x1=0, x2="100%", y1=y, y2=y))
@@ -174,14 +182,34 @@ def _axes(
     room = svg.NARROW / max(1, len(texts) - 1)
     every = max(1, math.ceil((max(map(len, texts), default=0) * svg.CHAR_WIDTH + 8) / room))
     for order, (tick, text) in enumerate(zip(frame.x.ticks, texts, strict=True)):
-        at = _across(frame.x.at(tick))
+        at = frame.across(tick)
         parts.append(element("line", class_="axis", x1=percent(at), x2=percent(at), y1=bottom, y2=bottom + 4))
         if order % every == 0:
-            anchor = "" if at < 0.06 else "end" if at > 0.94 else "middle"
-            x = "0" if at < 0.06 else "100%" if at > 0.94 else percent(at)
-            parts.append(label_text(text, x, bottom + 16, "m small", anchor=anchor))
+            parts.append(_centred(text, at, bottom + 16))
     parts.append(label_text(_with_log(shortened(x_label, 48), frame.x), "100%", bottom + 31, "m", anchor="end"))
     return parts, top
+
+
+def _centred(text: str, at: float, y: float) -> str:
+    """The text around a place, or at the edge of the chart where it would be cut off."""
+    half = svg.width_of(text) / 2 / svg.NARROW
+    if at < half:
+        return label_text(text, 0, y, "m small")
+    if at + half > 1:
+        return label_text(text, "100%", y, "m small", anchor="end")
+    return label_text(text, percent(at), y, "m small", anchor="middle")
+
+
+def _end_names(ends: Sequence[tuple[float, str, str]], frame: _Frame, top: float) -> list[str]:
+    """The name of each line beside its end, moved down where two would overlap."""
+    parts, y = [], -99.0
+    for order, (wanted, css, name) in enumerate(ends):
+        y = min(max(wanted, y + 14), HEIGHT - 14 * (len(ends) - 1 - order))
+        inside = element("rect", class_=f"{css} f", x=4, y=-3, width=6, height=6) + label_text(
+            name, 14, 4, "small halo"
+        )
+        parts.append(f'<svg x="{percent(frame.right)}" y="{svg.number(top + y)}" overflow="visible">{inside}</svg>')
+    return parts
 
 
 def _with_log(name: str, axis: Scale) -> str:
@@ -194,14 +222,16 @@ def _path(marks: Sequence[Mark], frame: _Frame, step: bool) -> str:
     return first + "".join(f"H{x}V{y}" if step else f"L{x} {y}" for x, y in places[1:])
 
 
-def _dot(mark: Mark, frame: _Frame, top: float, css: str, name: str, x_format: Format, y_format: Format) -> str:
+def _dot(
+    mark: Mark, frame: _Frame, top: float, css: str, name: str, x_format: Format, y_format: Format, radius: float = 3.5
+) -> str:
     x, y = frame.place(mark)
     told = mark.title or f"{name} {x_format(mark.x)}: {y_format(mark.y)}".strip()
     css = css_class(mark.kind) if mark.kind else css
-    return linked(element("circle", svg.title(told), class_=f"{css} f", cx=percent(x), cy=top + y, r=3.5), mark.href)
+    return linked(element("circle", svg.title(told), class_=f"{css} f", cx=percent(x), cy=top + y, r=radius), mark.href)
 
 
 def _finished(parts: list[str], height: float, label: str, drawn: int, of: int, usable: int) -> Chart:
     note = svg.counted_of(drawn, of, how="drawn by reservoir" if drawn < usable else "the others have no number here")
-    parts.append(label_text(note, 0, height + 10, "m small"))
-    return svg.chart(parts, height + 16, label, drawn=drawn, of=of, note=note)
+    parts.append(label_text(note, 0, height + 12, "m small"))
+    return svg.chart(parts, height + 18, label, drawn=drawn, of=of, note=note)

@@ -44,11 +44,11 @@ def scale(values: Iterable[float], *, log: bool | None = None, zero: bool = Fals
         log = bool(finite) and min(finite) > 0 and max(finite) / min(finite) > LOG_SPAN
     if log and not zero and (positive := [value for value in finite if value > 0]):
         return _log_scale(min(positive), max(positive), count)
-    low, high = min(finite, default=0.0), max(finite, default=1.0)
     if zero:
-        low, high = min(low, 0.0), max(high, 0.0)
-    if low == high:
-        low, high = (min(low, 0.0), max(high, 0.0)) if low else (0.0, 1.0)
+        finite.append(0.0)
+    low, high = min(finite, default=0.0), max(finite, default=0.0)
+    if low == high:  # a single value is in the middle
+        return Scale(low, high, False, tuple(finite[:1]))
     return _even_scale(low, high, count)
 
 
@@ -84,7 +84,7 @@ def readable(value: float, digits: int = 4) -> str:
     if not math.isfinite(value):
         return "no number" if math.isnan(value) else "∞" if value > 0 else "−∞"
     size = abs(value)
-    if size >= 1e15 or 0 < size < 1e-4:
+    if size >= 1e15 or 0 < size < 1e-3:
         mantissa, _, exponent = f"{value:.{digits - 1}e}".partition("e")
         text = f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
     elif size >= 1e6:

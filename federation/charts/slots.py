@@ -12,7 +12,7 @@ from federation.charts.bars import key
 from federation.charts.states import STATES, state
 from federation.charts.svg import Chart, element, label_text, linked
 
-WIDTH = 352
+WIDTH = 320
 """The width in pixels of a grid; it fits a narrow page."""
 SIGNS_MAX = 128
 CELLS_MAX = 2000
@@ -56,20 +56,20 @@ def slot_grid(
 
 def _signs(names: Sequence[str], first: int, href: Href) -> tuple[list[str], float]:
     """Cells with signs, each a link."""
-    side, parts = 22, []
+    side, parts = 20, []
     columns = WIDTH // side
     for index, name in enumerate(names):
         x, y = index % columns * side, index // columns * side
         slot = first + index
-        cell = element("rect", svg.title(f"slot {slot}: {name}"), class_=f"s-{name} f", x=x, y=y, width=20, height=20)
-        mark = element("text", STATES[name].sign, x=x + 10, y=y + 14.5, class_=f"on s-{name}", text_anchor="middle")
+        cell = element("rect", svg.title(f"slot {slot}: {name}"), class_=f"s-{name} f", x=x, y=y, width=18, height=18)
+        mark = element("text", STATES[name].sign, x=x + 9, y=y + 13.5, class_=f"on s-{name}", text_anchor="middle")
         parts.append(linked(cell + mark, href(slot, slot, name)))
     return parts, math.ceil(len(names) / columns) * side
 
 
 def _cells(names: Sequence[str], first: int, href: Href) -> tuple[list[str], float]:
     """Small cells: one path for each state, a link for each row, and one for each run of failed or lost slots."""
-    side = 11
+    side = 10
     columns = WIDTH // side
     paths: dict[str, list[str]] = {}
     links, urgent = [], []
