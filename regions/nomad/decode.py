@@ -15,6 +15,7 @@ from jobs.errors import ForeignTextError
 from jobs.foreign import kind_of, parse_object
 from jobs.json_limits import ANSWER_LIMITS
 from regions.model import Allocation, DryRun, Event, GroupShortfall, Node, TaskState
+from regions.nomad.resources import device_model
 from regions.nomad.versions import parse_version
 
 NOT_OF_NOMADS_SHAPE = (
@@ -65,7 +66,10 @@ def node_from_json(node: Mapping[str, Any]) -> Node:
         host_volumes=frozenset(node.get("HostVolumes") or {}),
         node_class=_text(node, "NodeClass", ""),
         node_pool=_text(node, "NodePool", ""),
-        devices=frozenset(f"{one['Vendor']}/{one['Type']}/{one['Name']}" for one in total.get("Devices") or ()),
+        devices={
+            device_model(device): sum(bool(_object(one).get("Healthy")) for one in device.get("Instances") or ())
+            for device in total.get("Devices") or ()
+        },
     )
 
 
