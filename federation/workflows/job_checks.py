@@ -6,7 +6,7 @@ import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from federation.app import App, JobRequest, PreparedJob
 from federation.deploy.job_diff import JobDiff, diff_of, diff_registered
@@ -16,6 +16,9 @@ from jobs.load import read_job
 from jobs.nomad_json.canonical import canonical_job
 from jobs.nomad_json.problems import NEWEST, OLDEST, impossible_names, problems
 from jobs.nomad_json.validation.problem import Problem, place_text
+
+if TYPE_CHECKING:
+    from regions.nomad.client import NomadRegion
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,9 +137,24 @@ class _Lines:
         return f"{self._name}{line}: {place}{problem.text}"
 
 
-def compared_jobs(app: App, request: JobRequest) -> JobDiff:
-    """The differences between the registered jobs and the file, and between the regions. Asks the regions."""
+def compared_jobs(app: App, request: JobRequest, *, within_s: float | None = None) -> JobDiff:
+    """The differences between the registered jobs and the file, and between the regions. Asks the regions; `within_s` limits
+    each question."""
     if job_id := app.registered_request(request):
-        return diff_registered(job_id, [app.client(region.name) for region in app.chosen_regions(request.regions)])
+        return compared_registered(app, job_id, request.regions, within_s=within_s)
     prepared = app.prepare_from_file(request)
-    return diff_of(prepared, [app.client(name) for name in prepared.rendered])
+    return diff_of(prepared, [_client(app, name, within_s) for name in prepared.rendered])
+
+
+def compared_registered(
+    app: App, job_id: str, regions: Sequence[str] = (), *, within_s: float | None = None
+) -> JobDiff:
+    """The differences between the regions of the job that is registered under this ID."""
+    return diff_registered(
+        job_id, [_client(app, region.name, within_s) for region in app.chosen_regions(regions)]
+    )  # fmt: skip
+
+
+def _client(app: App, name: str, within_s: float | None) -> NomadRegion:
+    client = app.client(name)
+    return client if within_s is None else client.within(within_s, rounds=1)

@@ -4,6 +4,7 @@ the region is, but for further pages of long lists.
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -27,6 +28,8 @@ ASK_S = 5.0
 JOBS_MAX = 5_000
 """More jobs of a region than these, and a page more, are not read."""
 WAITING = "pending"
+LAST_MOMENT_S = datetime(9999, 12, 31, tzinfo=UTC).timestamp()
+_NUMBER = re.compile(r"[0-9]{1,9}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,13 +137,15 @@ def read_state(app: App, name: str) -> RegionState:
 
 def _live_job(stub: Mapping[str, Any]) -> LiveJob:
     meta = stub.get("Meta") or {}
+    run, slot, attempt = RUN_KEYS
     return LiveJob(
         str(stub["ID"]),
         str(stub.get("ParentID") or ""),
         str(stub.get("Namespace") or ""),
         str(stub.get("Status") or ""),
-        (stub.get("SubmitTime") or 0) / 1e9,
-        *(meta.get(key, "") for key in RUN_KEYS),
+        min(max((stub.get("SubmitTime") or 0) / 1e9, 0.0), LAST_MOMENT_S),
+        meta.get(run, ""),
+        *(meta[key] if _NUMBER.fullmatch(meta.get(key, "")) else "" for key in (slot, attempt)),
         meta.get(SPEC_KEY, ""),
     )
 
