@@ -22,6 +22,7 @@ Examples:
   fedml plan                                   see how it would spread
   fedml dispatch --regions us,eu --version 4   train, wait for all results
   fedml index list                             see all model versions
+  fedml ui                                     look at all of it in a browser
 """
 
 COMMANDS = (
@@ -38,6 +39,7 @@ COMMANDS = (
     "runs",
     "index",
     "stores",
+    "ui",
     "help",
 )
 """Commands in the order of the help. Each is a module of that name in this package, but for

@@ -1,0 +1,12 @@
+// Starts the modules that make a page more comfortable. Every page shows its facts without them.
+import { followPage } from "./live.js";
+import { listenToKeys } from "./keys.js";
+import { switchTheme } from "./theme.js";
+import { showLocalTimes } from "./times.js";
+import { copyOnClick } from "./copy.js";
+
+switchTheme();
+showLocalTimes(document);
+copyOnClick();
+listenToKeys();
+followPage();
