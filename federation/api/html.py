@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from federation.visible import visible_line
+from federation.output.visible import visible_line
 
 
 def table_html(heading: Sequence[str], lines: Iterable[Sequence[object]]) -> str:

@@ -6,8 +6,8 @@ import os
 from collections.abc import Sequence
 
 from federation.errors import UsageError
-from federation.streams import screened_streams, write_error
-from federation.terminal import open_standard_streams
+from federation.output.streams import screened_streams, write_error
+from federation.output.terminal import open_standard_streams
 from jobs.errors import FedmlError
 from regions.loopback import keep_loopback_from_proxies
 

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Union
 
 from federation.errors import FederationError, UsageError
-from federation.streams import write_note
+from federation.output.streams import write_note
 from federation.task.command_line import NONE, PROJECT, REQUIREMENTS, SCRIPT, Command
 from federation.task.process import Children, Ended
 from federation.task.script_block import script_blocks

@@ -19,7 +19,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from federation.errors import FederationError, PublishError
-from federation.streams import write_line, write_note
+from federation.output.streams import write_line, write_note
 from federation.task.command_line import NONE, SCRIPT, Command, arguments, parse_command, variables
 from federation.task.environment import Prepared, prepare
 from federation.task.memory import MemoryWatch

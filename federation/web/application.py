@@ -24,7 +24,7 @@ from starlette.routing import Match, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from federation.errors import UsageError
-from federation.json_document import versioned
+from federation.output.json_document import versioned
 from federation.web.live import Broadcast, Looked, version_text
 from federation.web.page import ActionRoute, Page, PageRoute
 from federation.web.pages import every_action, every_page

@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from federation.app import App
+from federation.capacity import shortage_text
 from federation.config.build_places import TLS_FILES, TLS_FOLDER
 from federation.config.model import Config
 from federation.errors import UsageError
 from federation.home import RunKeys
-from federation.probe import shortage_text
 from federation.run.brain.causes import cause_of
 from federation.run.inspection import last_line
 from federation.run.ports import RegionReader

@@ -15,8 +15,8 @@ from federation.deploy.job_diff import diff_of
 from federation.deploy.prepare import isolated
 from federation.deploy.rollout import Deployed, Deployment, check_drift, summary
 from federation.errors import NoPlace, UsageError
+from federation.output.streams import is_verbose
 from federation.run.brain.events import RegionProbed
-from federation.streams import is_verbose
 from federation.text import counted
 from federation.workflows.deploy_conflicts import make_way
 from federation.workflows.first_questions import FirstAnswers, ask_first

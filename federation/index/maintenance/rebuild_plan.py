@@ -15,7 +15,7 @@ from federation.index.maintenance.problem import Problem
 from federation.index.maintenance.recovery import Remembered
 from federation.log import Change, Entry, timestamp
 from federation.manifest import Manifest
-from federation.result import Key, ResultRecord
+from federation.result import AD_HOC, Key, ResultRecord
 from jobs.errors import FedmlError
 from regions.storage.store import Store
 
@@ -262,7 +262,7 @@ class Replay:
                 + (f": what came after revision {last} is known from the stores only" if last else "")
             )
         without = {one.record.key.run for one in left.values()} - manifests.keys() - self._opened
-        if without := {run for run in without if not run.startswith("nomad:")}:
+        if without := {run for run in without if not run.startswith(AD_HOC)}:
             unknown.append(f"what runs without a manifest expected, or whether they were cancelled: {len(without)}")
         missing = sorted(set(range(1, max(self._memory, default=0) + 1)) - self._memory.keys())
         if missing:

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO, cast
 
-from federation.terminal import LastingStream
-from federation.visible import ascii_json, visible, visible_json, visible_line, visible_log
+from federation.output.terminal import LastingStream
+from federation.output.visible import ascii_json, visible, visible_json, visible_line, visible_log
 
 
 class Verbosity(enum.IntEnum):
