@@ -10,6 +10,8 @@ from typing import Any
 from starlette.requests import Request
 
 from federation.app import JobRequest
+from federation.charts.bars import Bar, bars
+from federation.charts.svg import Chart
 from federation.errors import UsageError
 from federation.plan import policy_names
 from federation.ui.plan_view import NUMBERS, STORES, plan_columns, plan_document, plan_rows, why
@@ -57,6 +59,7 @@ def view(site: Site, request: Request) -> Page:
         table=_table(site, made) if made else None,
         document=(lambda: plan_document(made, site.app.config)) if made else None,
         command=command_text(["plan", *arguments]),
+        charts={"slots": _picture(made)} if made else {},
         as_of=read_at,
     )
 
@@ -156,6 +159,15 @@ def _detaches(site: Site) -> bool:
             return False
 
     return site.shared.get("coordinator hosts", ask, max_age_s=300).value
+
+
+def _picture(made: Preview) -> Chart:
+    """The slots that each region gets now, of those that it has free."""
+    rows = [
+        Bar(one.region, one.now, max(one.now, made.snapshot.regions[one.region].free), "slots")
+        for one in made.plan.placements
+    ]
+    return bars(rows, label="Slots now, of the free ones")
 
 
 def _table(site: Site, made: Preview) -> Table:
