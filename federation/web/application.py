@@ -28,7 +28,7 @@ from federation.output.json_document import versioned
 from federation.web.live import Broadcast, Looked, version_text
 from federation.web.page import ActionRoute, Page, PageRoute
 from federation.web.pages import every_action, every_page
-from federation.web.query import changed, with_query
+from federation.web.query import changed, inside, parsed_form, with_query
 from federation.web.security import Guard, SignIn, cookie_name
 from federation.web.site import Site
 from federation.web.table import csv_text, sorted_by
@@ -114,7 +114,7 @@ class Pages:
 
     def _action(self, route: ActionRoute) -> Callable[[Request], Any]:
         async def answer(request: Request) -> Response:
-            await request.body()
+            request.state.form = parsed_form(await request.body())
             return await run_in_threadpool(self._done, route, request)
 
         return answer
@@ -179,7 +179,7 @@ def application(site: Site, sign_in: SignIn) -> Guard:
             return pages.refuse(
                 request, 403, "this link was used already, or is of another fedml ui", "the terminal shows a new link"
             )
-        response = RedirectResponse(_inside(request.query_params.get("next", "/")), 303)
+        response = RedirectResponse(inside(request.query_params.get("next", "/")), 303)
         response.set_cookie(
             cookie_name(request), session, httponly=True, samesite="strict", secure=request.url.scheme == "https"
         )
@@ -191,12 +191,6 @@ def application(site: Site, sign_in: SignIn) -> Guard:
     handlers: Any = {FedmlError: failed, HTTPException: failed, Exception: failed}
     app = Starlette(routes=[Route("/sign-in", enter), *pages.routes], exception_handlers=handlers)
     return Guard(app, site.settings, sign_in, pages.refuse)
-
-
-def _inside(address: str) -> str:
-    """An address of these pages; the first page where it is one of another site."""
-    is_inside = address.startswith("/") and not address.startswith(("//", "/\\"))
-    return address if is_inside else "/"
 
 
 async def _bytes(messages: AsyncIterator[str]) -> AsyncIterator[bytes]:
