@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 
 from federation.app import App, JobRequest, PreparedJob
 from federation.deploy.job_diff import diff_of
+from federation.deploy.outcome import Deployed, Deployment, summary
 from federation.deploy.prepare import isolated
-from federation.deploy.rollout import Deployed, Deployment, check_drift, summary
+from federation.deploy.rollout import check_drift
 from federation.errors import UsageError
 from federation.output.streams import is_verbose
 from federation.run.brain.events import RegionProbed
