@@ -174,7 +174,7 @@ def _retire(site: Site, form: Query) -> Intent:
     effect = (
         f"{_named(row)} would be shown again, in the state that it had."
         if is_undone
-        else f"{_named(row)} would be hidden from lists and from its version. Its artifact stays. No other result takes its place."
+        else f"{_named(row)} would be hidden from lists and from its version. Its artifact stays, and nothing takes its place."
     )
     arguments = ["index", "retire", *(["--undo"] if is_undone else []), *_reason(form, "--reason"), "--", row.alloc_id]
     return Intent(arguments, [effect], _of_result(row))
