@@ -80,7 +80,7 @@ def show(
     run: RunArgument,
     plot: Annotated[
         Path | None,
-        typer.Option("--plot", metavar="FILE", help="Also draw the attempts over time into this .svg or .png file."),
+        typer.Option("--plot", metavar="FILE", help="Also draw the attempts over time into this .svg file."),
     ] = None,
     curves: Annotated[
         bool,
@@ -108,20 +108,25 @@ def show(
     """
     from federation.cli.session import answer_json, note, opened
     from federation.ui.curve_view import curves_document, show_curves
-    from federation.ui.run_chart import plot as draw
+    from federation.ui.picture import require_svg, write_picture
+    from federation.ui.run_chart import picture
     from federation.ui.run_story_view import show_fit, show_story, show_timeline, story_document, timeline_document
     from federation.ui.run_view import exit_code
     from federation.workflows.run_curves import RunCurves
     from federation.workflows.run_curves import curves as read_curves
     from federation.workflows.runs import Runs
 
+    if plot is not None:
+        require_svg(plot)
     with opened(config) as project:
         runs = Runs(project)
         story = runs.story(run)
         found = read_curves(project, story) if curves else RunCurves(())
         timeline = runs.timeline(story)
+        drawn = ""
         if plot is not None:
-            draw(timeline, plot, title=f"run {story.manifest.run}, {story.manifest.job} {story.manifest.version}")
+            label = f"run {story.manifest.run}, {story.manifest.job} {story.manifest.version}"
+            drawn = write_picture(picture(timeline, label=label), plot)
         if as_json:
             more = curves_document(found) if curves else {}
             answer_json({**story_document(story), "timeline": timeline_document(timeline), **more})
@@ -131,8 +136,8 @@ def show(
             show_story(story)
             show_timeline(timeline)
             show_fit(timeline)
-        if plot is not None:
-            note(f"Drawn: {plot}")
+        if drawn:
+            note(drawn)
         for problem in found.problems:
             note(f"Not read: {problem}")
     raise typer.Exit(exit_code(story.state))
