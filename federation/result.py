@@ -68,6 +68,8 @@ class Key:
 
 
 CODE_SHA256 = "code_sha256"
+LEFT_OUT = "left_out"
+"""In the environment: what the record can't hold of the metrics and texts of the task, and why."""
 """In a record's environment: the name of the packed code that made it."""
 
 

@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -30,13 +30,15 @@ from federation.publish.provenance import found_origin, installed_versions, pack
 from federation.publish.send import send
 from federation.publish.task_identity import Allocation, allocation_of
 from federation.publish.usage import task_usage
-from federation.result import MetricValue, ResultRecord
+from federation.result import ENVIRONMENT_MAX, LEFT_OUT, MetricValue, ResultRecord
+from federation.text import shortened
 from regions.storage import Store, open_store, parse_store_url, store_url
 from regions.storage.errors import AlreadyExists, InvalidStoreURL, NotFound, PermissionDenied
 from regions.storage.store import Create, Progress, checked_key
 from regions.store_config import StoreConfig
 
 DISTRIBUTION = "fedml-nomad"
+_LEFT_OUT_CHARS = 1_000
 LEFT_RECORD = "fedml/result.json"
 """Path of the record's copy in the allocation's folder, for a coordinator that can read that but not the store."""
 
@@ -93,6 +95,9 @@ def publish(
     environment |= origin or {}
     record, left_out = _record(allocation, material, {**in_file, **(metrics or {})}, environment)
     notes += [*environment_notes, *left_out]
+    if notes and len(record.environment) < ENVIRONMENT_MAX:
+        left_out_text = shortened("; ".join(notes), _LEFT_OUT_CHARS)
+        record = replace(record, environment={**record.environment, LEFT_OUT: left_out_text})
     _check_keys(record)
     _check_record(record)
     store = open_store(config)

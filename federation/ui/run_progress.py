@@ -60,7 +60,7 @@ def _print_line_of_code(tell: Tell) -> None:
     if tell.kind == "dispatched":
         tell = replace(tell, detail="")
     elif tell.kind == "committed":
-        tell = replace(tell, detail=tell.detail.partition(" ")[2].removeprefix("added"))
+        tell = replace(tell, detail=tell.detail.partition(" ")[2].removeprefix("added").removeprefix(", "))
     _print_line(tell)
 
 

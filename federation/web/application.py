@@ -23,6 +23,7 @@ from starlette.responses import (
 from starlette.routing import Match, Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from federation.charts.svg import style
 from federation.errors import UsageError
 from federation.output.json_document import versioned
 from federation.web.live import Broadcast, Looked, version_text
@@ -65,6 +66,7 @@ class Pages:
             Route("/live", self._live),
             *(Route(page.path, self._page(page)) for page in pages),
             *(() if site.settings.read_only else (Route(a.path, self._action(a), methods=["POST"]) for a in actions)),
+            Route("/static/charts.css", lambda request: Response(style(), media_type="text/css")),
             Mount("/static", StaticFiles(directory=STATIC)),
         ]
 

@@ -10,6 +10,8 @@ from typing import Any
 from starlette.requests import Request
 
 from federation.app import JobRequest
+from federation.charts.bars import Bar, bars
+from federation.charts.svg import Chart
 from federation.errors import UsageError
 from federation.plan import policy_names
 from federation.ui.plan_view import NUMBERS, STORES, plan_columns, plan_document, plan_rows, why
@@ -57,6 +59,7 @@ def view(site: Site, request: Request) -> Page:
         table=_table(site, made) if made else None,
         document=(lambda: plan_document(made, site.app.config)) if made else None,
         command=command_text(["plan", *arguments]),
+        charts={"slots": _picture(made)} if made else {},
         as_of=read_at,
     )
 
@@ -83,14 +86,14 @@ def _planned(site: Site, query: Query, arguments: list[str]) -> tuple[Preview | 
 def _request(site: Site, query: Query) -> RunRequest:
     """The request, as `fedml plan` makes it of its options."""
     slots, deadline = query.text("n"), query.text("deadline")
-    params = _params_file(site, query)
+    params, job = _project_file(site, query, "params"), _project_file(site, query, "job")
     placing = Placing(
         query.text("policy") or None,
         deadline_s=deadline_s(deadline, site.now()) if deadline else None,
         max_cost=_cost(query.text("max_cost")),
     )
     return RunRequest(
-        JobRequest(query.text("job"), regions=query.many("region")),
+        JobRequest(str(site.app.config.root / job) if job.endswith(".hcl") else job, regions=query.many("region")),
         query.number("n", 1, low=1, high=1_000_000) if slots else None,
         query.text("version") or None,
         meta=key_values(query.many("meta"), "-meta"),
@@ -102,7 +105,7 @@ def _request(site: Site, query: Query) -> RunRequest:
 def _arguments(site: Site, query: Query) -> Iterator[str]:
     """The same as arguments of `fedml plan` and `fedml dispatch`. A value stands after `=`: none is an option."""
     if query.text("job"):
-        yield f"--job={query.text('job')}"
+        yield f"--job={_project_file(site, query, 'job')}"
     if query.text("n"):
         yield f"-n{query.number('n', 1, low=1, high=1_000_000)}"
     if query.many("region"):
@@ -120,14 +123,13 @@ def _arguments(site: Site, query: Query) -> Iterator[str]:
         raise UsageError(f"more than {SWEEPS_MAX} sweeps")
     yield from (f"--sweep={sweep}" for sweep in sweeps)
     yield from (f"--meta={meta}" for meta in query.many("meta"))
-    params = _params_file(site, query)
-    if params:
-        yield f"--params={params}"
+    if query.text("params"):
+        yield f"--params={_project_file(site, query, 'params')}"
 
 
-def _params_file(site: Site, query: Query) -> str:
-    """A parameters file of the project's folder. Raises UsageError for any other file of this machine."""
-    name = query.text("params")
+def _project_file(site: Site, query: Query, field: str) -> str:
+    """A file of the project's folder. Raises UsageError for any other file of this machine."""
+    name = query.text(field)
     root = site.app.config.root.resolve()
     if name and not (root / name).resolve().is_relative_to(root):
         raise UsageError(f"{name!r} is not a file of the project's folder", hint=f"put it into {Path(root).name}/")
@@ -156,6 +158,15 @@ def _detaches(site: Site) -> bool:
             return False
 
     return site.shared.get("coordinator hosts", ask, max_age_s=300).value
+
+
+def _picture(made: Preview) -> Chart:
+    """The slots that each region gets now, of those that it has free."""
+    rows = [
+        Bar(one.region, one.now, max(one.now, made.snapshot.regions[one.region].free), "slots")
+        for one in made.plan.placements
+    ]
+    return bars(rows, label="Slots now, of the free ones")
 
 
 def _table(site: Site, made: Preview) -> Table:
