@@ -163,27 +163,54 @@ def show(
     raise typer.Exit(exit_code(story.state))
 
 
-def watch(run: RunArgument, as_json: JsonOption = False, config: ConfigOption = None) -> None:
+def watch(
+    run: RunArgument,
+    curves: Annotated[
+        bool,
+        typer.Option(
+            "--curves",
+            help="Draw the curves of each slot's metrics.jsonl. Without a terminal, only at the end. Default: no.",
+        ),
+    ] = False,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
     """Follow a run that another process drives.
 
-    Prints the same progress lines until the run is over. Ctrl-C ends this command only, not the run. Exit code: 0 if
-    every result is in the index, 2 if not.
+    Prints the same progress lines until the run is over, or draws its curves. Ctrl-C ends this command only, not the run.
+    Exit code: 0 if every result is in the index, 2 if not.
 
-    Example:
+    Examples:
 
       fedml runs watch 9c41d07e
+
+      fedml runs watch last --curves
     """
+    import sys
+    import time
+
     from federation.cli.session import answer_json_line, note, opened
+    from federation.ui.curve_view import curve_screen, curves_document, show_curves
     from federation.ui.run_progress import progress_display
     from federation.ui.run_view import end_document, end_line, exit_code
     from federation.workflows.follow_run import follow_run
+    from federation.workflows.run_curves import curves as read_curves
+    from federation.workflows.run_curves import watch_curves
     from federation.workflows.runs import Runs
 
     with opened(config) as project:
-        manifest = Runs(project).manifest(Runs(project).find(run).run)
-        with progress_display(manifest, as_json=as_json) as observe:
-            row = follow_run(project, manifest.run, observe)
+        runs = Runs(project)
+        manifest = runs.manifest(runs.find(run).run)
+        if curves and not as_json and sys.stdout.isatty():
+            with curve_screen() as draw:
+                row = watch_curves(project, manifest.run, draw, sleep=time.sleep)
+        else:
+            with progress_display(manifest, as_json=as_json) as observe:
+                row = follow_run(project, manifest.run, observe)
+        found = read_curves(project, runs.story(manifest.run)) if curves else None
         if as_json:
-            answer_json_line(end_document(row))
+            answer_json_line(end_document(row) | (curves_document(found) if found else {}))
+        elif found:
+            show_curves(found)
         note(end_line(row))
     raise typer.Exit(exit_code(row.state))
