@@ -12,10 +12,9 @@ from dataclasses import dataclass
 
 from federation import capacity
 from federation.app import App, JobRequest
-from federation.capacity import RegionCapacity
+from federation.capacity import SLOTS_MAX, RegionCapacity
 from federation.index.rows import RunRow
 from federation.plan import Reason
-from federation.probe import SLOTS_MAX
 from federation.workflows.plan import NO_ANSWER, preview
 from federation.workflows.region_state import RegionState, read_state, runs_of
 from federation.workflows.request import RunRequest

@@ -137,16 +137,17 @@ def read_state(app: App, name: str) -> RegionState:
 
 def _live_job(stub: Mapping[str, Any]) -> LiveJob:
     meta = stub.get("Meta") or {}
-    run, slot, attempt = RUN_KEYS
+    run, slot, attempt = (str(meta.get(key) or "") for key in RUN_KEYS)
     return LiveJob(
         str(stub["ID"]),
         str(stub.get("ParentID") or ""),
         str(stub.get("Namespace") or ""),
         str(stub.get("Status") or ""),
         min(max((stub.get("SubmitTime") or 0) / 1e9, 0.0), LAST_MOMENT_S),
-        meta.get(run, ""),
-        *(meta[key] if _NUMBER.fullmatch(meta.get(key, "")) else "" for key in (slot, attempt)),
-        meta.get(SPEC_KEY, ""),
+        run,
+        slot if _NUMBER.fullmatch(slot) else "",
+        attempt if _NUMBER.fullmatch(attempt) else "",
+        str(meta.get(SPEC_KEY) or ""),
     )
 
 

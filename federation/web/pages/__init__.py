@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from federation.web.page import ActionRoute, PageRoute
-from federation.web.pages import federation, runs
+from federation.web.pages import actions, federation, plan, runs
 
-MODULES = (federation, runs)
+MODULES = (federation, actions, plan, runs)
 
 
 def every_page() -> list[PageRoute]:
