@@ -200,7 +200,14 @@ def _charts(kinds: Sequence[NodeKind], *, with_region: bool) -> dict[str, Chart]
     cpu = [Bar(label(kind), kind.used.cpu_mhz / 1000, kind.total.cpu_mhz / 1000, "GHz") for kind in kinds]
     memory = [Bar(label(kind), kind.used.memory_mb / 1024, kind.total.memory_mb / 1024, "GiB") for kind in kinds]
     devices = [
-        Bar(f"{model} · {label(kind)}", used, total) for kind in kinds for model, (used, total) in kind.devices.items()
+        Bar(
+            f"{model.split('/', 2)[-1]} · {label(kind)}",
+            used,
+            total,
+            title=f"{model} · {label(kind)}: {used} of {total}",
+        )
+        for kind in kinds
+        for model, (used, total) in kind.devices.items()
     ]
     charts = {
         "processor": bars(cpu, label="Processor in use", limit=KINDS_SHOWN),

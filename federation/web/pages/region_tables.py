@@ -60,7 +60,7 @@ HELD_COLUMNS = (
 QUEUE_COLUMNS = (
     Column("job"),
     Column("region"),
-    Column("number", "number"),
+    Column("jobs", "number"),
     Column("since", "time"),
     Column("run", "id"),
     Column("author"),
