@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PYTHONDONTWRITEBYTECODE :=
 # What must be there for the tests: a missing one fails instead of being skipped.
-export FEDML_REQUIRE ?= file,s3,gcs,azure,seaweedfs,rclone,s3rver
+export FEDML_REQUIRE ?= file,s3,gcs,azure,seaweedfs,rclone,s3rver,browser
 
 .PHONY: demo test check types conformance chaos soak bench node-bundle format clean
 
@@ -36,7 +36,7 @@ ATTACK_EXAMPLES ?= 8000
 soak: .dev
 	SOAK=1 $(BIN)/python -m pytest -q tests/jobs/hcl/test_fuzz.py tests/regions/local/http/test_nonsense.py tests/conformance \
 		tests/regions/local/http/test_crash.py tests/regions/local/scheduler/test_properties.py \
-		tests/regions/storage/test_scale.py tests/regions/storage/test_processes.py \
+		tests/regions/storage/test_conformance.py tests/regions/storage/test_scale.py tests/regions/storage/test_processes.py \
 		tests/federation/index/test_linearizable.py tests/federation/index/test_linearizable_processes.py tests/federation/index/test_time_travel.py \
 		tests/scenarios/test_scripts.py tests/scenarios/test_upgrade.py tests/scenarios/partitions
 	ATTACK_EXAMPLES=$(ATTACK_EXAMPLES) $(BIN)/python -m pytest -q --timeout 0 tests/attack
@@ -55,6 +55,7 @@ format: .dev
 .dev:
 	@$(PYTHON) tools/environment.py demo dev
 	@$(PYTHON) tools/azurite.py
+	@$(PYTHON) tools/chromium.py
 
 clean:
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .hypothesis

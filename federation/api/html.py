@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 from federation.charts.svg import Chart
-from federation.visible import visible_line
+from federation.output.visible import visible_line
 
 
 def table_html(heading: Sequence[str], lines: Iterable[Sequence[object]]) -> str:

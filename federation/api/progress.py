@@ -11,8 +11,8 @@ from typing import Any
 from federation.api.html import picture_html, table_html, text_html
 from federation.charts.bars import Segment, stacked_bar
 from federation.manifest import Manifest
+from federation.output.streams import write_note
 from federation.run.brain.commands import Tell
-from federation.streams import write_note
 from federation.text import counted
 from federation.ui.run_count import RunCount
 from federation.workflows.run_reader import RunStory

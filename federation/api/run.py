@@ -18,8 +18,8 @@ from federation.charts.svg import Chart
 from federation.config.model import Config
 from federation.errors import RunNotOver
 from federation.manifest import Manifest
+from federation.output.streams import write_note
 from federation.run.brain.commands import Tell
-from federation.streams import write_note
 from federation.workflows import run_control
 from federation.workflows.drive import RunOutcome
 from federation.workflows.run_curves import curves

@@ -156,25 +156,33 @@ class Replica:
         between. Where it is to do nothing, or to refuse, the log is asked first.
         """
         self._refuse_offline("nothing is written")
+        about = Entry(0, timestamp(self._clock()), self.author, reason, "", ())
+
+        def checked(catalog: Catalog) -> list[Change]:
+            """One question: the log may move to where the catalog is before it, never between decision and check."""
+            changes = decide(catalog)
+            if changes and catalog.is_half_rebuilt():
+                raise half_rebuilt(self._store)
+            if changes:
+                catalog.refuse_unusable(changes, about)
+            return changes
+
         knows = self._catalog is not None and self._has_home
         if not knows:
             self._sync()
             self._make_home()
-        changes = self._decide_on_the_known(decide) if knows else self._ask(decide)
+        changes = self._decide_on_the_known(checked) if knows else self._ask(checked)
         if knows and not changes:
             self._sync()
-            changes = self._ask(decide)
+            changes = self._ask(checked)
         if not changes:
             return
-        self._refuse_unfit()
-        self._refuse_unusable(changes, reason)
+        self._refuse_rewritten()
 
         def rebase(_: object) -> list[Change] | None:
             nonlocal changes
             self._take_in()
-            changes = self._ask(decide)
-            if changes:
-                self._refuse_unusable(changes, reason)
+            changes = self._ask(checked)
             return changes or None
 
         written = 0
@@ -187,11 +195,6 @@ class Replica:
         if is_due(written):
             self._write_checkpoint()
 
-    def _refuse_unusable(self, changes: list[Change], reason: str) -> None:
-        """Raises UsageError for changes that the catalog couldn't take in, before they are written."""
-        about = Entry(0, timestamp(self._clock()), self.author, reason, "", ())
-        self._ask(lambda catalog: catalog.refuse_unusable(changes, about))
-
     def _decide_on_the_known(self, decide: Callable[[Catalog], list[Change]]) -> list[Change]:
         self._align()
         try:
@@ -199,15 +202,15 @@ class Replica:
         except FedmlError:
             return []
 
-    def _refuse_unfit(self) -> None:
-        """Raises IndexCorrupt, IndexLost where no entry may follow what the catalog holds."""
-        if not self._is_proved:
-            at = self._align()
-            if at.number and self._log.read(at.number).sha256 != at.sha256:
-                raise self._rewritten(at.number)
-            self._is_proved = True
-        if self._ask(lambda catalog: catalog.is_half_rebuilt()):
-            raise half_rebuilt(self._store)
+    def _refuse_rewritten(self) -> None:
+        """Raises IndexCorrupt where the entry that the next one will follow isn't the one that the catalog took in. Leaves the
+        log where the decision was made: another process may have brought the shared catalog further meanwhile."""
+        if self._is_proved:
+            return
+        at = self._log.position
+        if at.number and self._log.read(at.number).sha256 != at.sha256:
+            raise self._rewritten(at.number)
+        self._is_proved = True
 
     def _make_home(self) -> None:
         """Makes `format.json` of a home that is new, or that lost only that: then it keeps its id."""

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from federation.curves import Point
+from federation.output.streams import write_block, write_line
 from federation.result import json_value
-from federation.streams import write_block, write_line
 from federation.text import counted, shortened
 from federation.ui.console import out
 from federation.ui.index_table import aligned, number_text

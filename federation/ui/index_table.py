@@ -12,9 +12,9 @@ from federation.index import Row, RunRow
 from federation.index.columns import COLUMNS, METRICS_PLACE
 from federation.index.columns import Column as IndexColumn
 from federation.index.query.fields import Field
+from federation.output.visible import visible_line
 from federation.result import MetricValue, json_value
 from federation.text import shortened, size_text
-from federation.visible import visible_line
 from jobs.params.columns import is_numeric
 
 if TYPE_CHECKING:

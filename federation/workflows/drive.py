@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 
 from federation.app import App, PreparedJob
 from federation.claims import sites_of
-from federation.deploy.rollout import revert, standing_now
+from federation.deploy.outcome import standing_now
+from federation.deploy.rollout import revert
 from federation.errors import Interrupted, LogConflict, RunIsDriven
 from federation.log import Entry as LogEntry
 from federation.log import Log

@@ -13,9 +13,8 @@ from typing import TypeVar
 
 from federation import capacity
 from federation.app import App, JobRequest
-from federation.capacity import RegionCapacity
+from federation.capacity import SLOTS_MAX, RegionCapacity
 from federation.plan import Reason
-from federation.probe import SLOTS_MAX
 from federation.workflows.plan import NO_ANSWER, preview
 from federation.workflows.request import RunRequest
 from jobs.errors import FedmlError

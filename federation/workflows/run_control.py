@@ -59,7 +59,7 @@ def cancel(
     if row.state in CLOSED:
         return _already_closed(app, row, note)
     if ask is not None:
-        about = f"Run {row.run} of {row.job}: {_what_is_open(runs, row.run)}"
+        about = f"Run {row.run} of {row.job}: {what_is_open(runs, row.run)}"
         if not ask(about):
             raise UsageError(f"{about}. Nothing was cancelled", hint=f"to cancel it:  fedml runs cancel {run} --yes")
     if runs.cancel_unstarted(row.run, reason):
@@ -69,7 +69,8 @@ def cancel(
     return drive(runs.manifest(row.run), lambda observe: runs.cancel(row.run, reason, observe))
 
 
-def _what_is_open(runs: Runs, run: str) -> str:
+def what_is_open(runs: Runs, run: str) -> str:
+    """What a cancel would stop: open slots, and their attempts by region."""
     if runs.is_unstarted(run):
         return "nothing of it was dispatched"
     story = runs.story(run)

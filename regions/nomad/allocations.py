@@ -14,9 +14,9 @@ from regions.model import Allocation, Event
 from regions.nomad.calls import RegionCalls, checked_as, quoted
 from regions.nomad.decode import allocation_from_json, written_streams
 from regions.nomad.event_stream import HEARTBEAT_TIMEOUT_S, read_events
+from regions.nomad.request import Request
 from regions.nomad.resources import Resources, used_by_node
 from regions.nomad.task_history import AllocationStory, TaskUsage, allocation_story, usage_from_json
-from regions.nomad.transport import Request
 
 FILE_BYTES_MAX = 256 << 20
 """What a log or a file of an allocation may have."""

@@ -12,9 +12,11 @@ import nomad.api  # noqa: TID253 - this module is loaded only when a region is r
 
 from regions.errors import PermissionDenied, RegionUnreachable, UnexpectedAnswer
 from regions.model import Region
-from regions.nomad.decode import NOT_OF_NOMADS_SHAPE, server_version
+from regions.nomad.decode import server_version
+from regions.nomad.json_types import NOT_OF_NOMADS_SHAPE
+from regions.nomad.request import ANSWER_BYTES_MAX, Answer, Request
 from regions.nomad.sender import sender
-from regions.nomad.transport import ANSWER_BYTES_MAX, ROUNDS_WITHOUT_ANSWER, Answer, Request, Transport
+from regions.nomad.transport import ROUNDS_WITHOUT_ANSWER, Transport
 
 PAGE_SIZE = 1000
 T = TypeVar("T")

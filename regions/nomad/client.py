@@ -15,7 +15,7 @@ from regions.nomad.allocations import AllocationCalls
 from regions.nomad.calls import checked_as
 from regions.nomad.decode import RegisteredJob, allocation_from_json, node_from_json
 from regions.nomad.jobs import JobCalls
-from regions.nomad.transport import Request
+from regions.nomad.request import Request
 
 __all__ = ["NomadRegion", "RegisteredJob", "allocation_from_json"]
 

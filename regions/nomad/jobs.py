@@ -19,7 +19,7 @@ from regions.nomad.decode import (
     job_from_json,
     summary_from_json,
 )
-from regions.nomad.transport import Request
+from regions.nomad.request import Request
 from regions.nomad.versions import has_race_safe_tokens
 
 

@@ -1,0 +1,16 @@
+// Starts the modules that make a page more comfortable. Every page shows its facts without them.
+import { followPage } from "./live.js";
+import { listenToKeys } from "./keys.js";
+import { switchTheme } from "./theme.js";
+import { showLocalTimes } from "./times.js";
+import { copyOnClick } from "./copy.js";
+import { planWhileTyping } from "./plan.js";
+
+switchTheme();
+showLocalTimes(document);
+copyOnClick();
+listenToKeys();
+followPage();
+
+const planForm = document.querySelector("form[data-plan]");
+if (planForm) planWhileTyping(planForm);
