@@ -26,7 +26,7 @@ def picture(rows: Sequence[Row], fields: Sequence[Field] | None = None, *, short
     columns = _columns(rows, fields)
     if not columns:
         raise UsageError(
-            "nothing to draw: these results have no metric that is a number, and no parameter that differs",
+            "nothing to draw: no result has a metric that is a number, and no parameter differs",
             hint="--plot draws parameters and metrics (fedml index list --columns params.lr,metrics.auc --plot FILE.svg)",
         )
     names = list(columns)
