@@ -219,7 +219,7 @@ def test_show_as_json_holds_records_and_runs(filled: Project, cli: Cli) -> None:
     assert result["record"]["files"][0]["path"] == "model.bin"
 
 
-@pytest.mark.parametrize("command", [("list", "--version", "4"), ("compare", "aaaa", "bbbb")])
+@pytest.mark.parametrize("command", [("list", "--run", "run-1", "--state", "committed"), ("compare", "aaaa", "bbbb")])
 def test_results_are_drawn(filled: Project, cli: Cli, command: tuple[str, ...], tmp_path: Path) -> None:
     code, out, err = cli(*command, "--plot", str(tmp_path / "results.svg"))
 
