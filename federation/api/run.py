@@ -134,7 +134,7 @@ class Run:
 
         def draw(app: App) -> Chart:
             runs = Runs(app)
-            return picture(runs.timeline(runs.story(self.id)), label=f"run {self.id}")
+            return picture(runs.timeline(runs.story(self.id), runs.times(self.id)), label=f"run {self.id}")
 
         return self._asked(draw)
 

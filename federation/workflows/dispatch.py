@@ -22,10 +22,10 @@ from federation.text import counted
 from federation.workflows.deploy_conflicts import make_way
 from federation.workflows.dispatch_checks import Tell, check_answers, require_rights, warn_of_what_cannot_be_stopped
 from federation.workflows.first_questions import FirstAnswers, ask_first
+from federation.workflows.open_run import Opened, open_run
 from federation.workflows.plan import Preview, preview_checked
 from federation.workflows.registered import as_registered, not_registering
 from federation.workflows.request import DispatchRequest, RunRequest, check_for_job, check_request
-from federation.workflows.runs import Opened, Runs
 from federation.workflows.saved_plan import SavedPlan
 from jobs.errors import InvalidSpec
 from jobs.multiregion import EACH_FOR_ITSELF, Strategy, checked_on_failure
@@ -109,7 +109,8 @@ def begin(
 
         put_into_stores(app, prepared, regions, packed, tell)
         late = put_into_late_stores(app, prepared, late, packed, tell)
-    opened = Runs(app).open(
+    opened = open_run(
+        app,
         dispatch.request,
         prepared,
         [name for name in prepared.rendered if name in regions or name in late],
