@@ -87,7 +87,7 @@ def parallel(
     ]
     y = top + HEIGHT + 14
     if any(axis.at(row.values.get(axis.name)) is None for row in kept for axis in scales):
-        parts.append(label_text("no value", 0, y + 14, "m small halo"))
+        parts.append(label_text("no value", 0, top + _MISSING + 4, "m small halo"))
     if brush:
         note += f", {len(chosen):,} selected"
     kinds = {row.kind for row in kept}
