@@ -290,6 +290,6 @@ class Reader(ABC):
         """The job's highest whole-number version, reserved or with results. If there is none, the version opened last."""
         return self.ask(lambda catalog: latest_version_in(catalog, job))
 
-    def _rows(self, where: str, values: Sequence[object], *, limit: int | None = None) -> list[Row]:
-        self._revision, rows = self.ask(lambda catalog: catalog.rows(where, values, limit=limit))
+    def _rows(self, where: str, values: Sequence[object]) -> list[Row]:
+        self._revision, rows = self.ask(lambda catalog: catalog.rows(where, values))
         return rows

@@ -36,7 +36,6 @@ from regions.storage.errors import NotFound
 from regions.storage.store import Store
 
 GRACE = timedelta(hours=24)
-ORPHAN_AGE = timedelta(days=7)
 _LISTED_EXACTLY = timedelta(minutes=1)
 """Lists of stores tell times less exactly than an object does itself."""
 
