@@ -27,7 +27,7 @@ from federation.charts.svg import style
 from federation.errors import UsageError
 from federation.output.json_document import versioned
 from federation.web.live import Broadcast, Looked, version_text
-from federation.web.page import ActionRoute, Page, PageRoute
+from federation.web.page import ActionRoute, Live, Page, PageRoute
 from federation.web.pages import every_action, every_page
 from federation.web.query import changed, inside, parsed_form, with_query
 from federation.web.security import Guard, SignIn, cookie_name
@@ -49,6 +49,8 @@ NAVIGATION = (
     ("Jobs", "/jobs"),
     ("Doctor", "/doctor"),
 )
+FINAL = "final"
+"""The version of a page that doesn't change any more."""
 FORMATS = ("html", "json", "csv", "svg")
 
 
@@ -147,8 +149,10 @@ class Pages:
     def _look_now(self, address: str, version: object) -> Looked:
         route, request = self._route_of(None, address)
         page = route.view(self._site, request)
-        if isinstance(page, Response) or page.live is None:
+        if isinstance(page, Response):
             raise UsageError("this page doesn't change")
+        if page.live is None:
+            return Looked(Live(FINAL), self._render(request, page), is_final=True)
         return Looked(page.live, None if page.live.version == version else self._render(request, page))
 
     def _route_of(self, request: Request | None, address: str) -> tuple[PageRoute, Request]:
