@@ -44,11 +44,11 @@ class Reader(ABC):
 
     @abstractmethod
     def ask(self, question: Callable[[Catalog], Answer]) -> Answer:
-        """Put a question to the catalog, brought up to date where it is the present."""
+        """Asks the catalog, brought up to date unless it is of an earlier revision."""
 
     @abstractmethod
     def ask_again(self, question: Callable[[Catalog], Answer]) -> Answer:
-        """Put a question to the catalog as it was at the last answer."""
+        """Asks the catalog as it was at the last answer."""
 
     @abstractmethod
     def entry(self, number: int) -> Entry:
@@ -204,7 +204,7 @@ class Reader(ABC):
         return self.ask(ask)
 
     def notes(self, row: Row) -> list[Note]:
-        """What people wrote to a result, oldest first."""
+        """Returns the notes of a result, oldest first."""
         found = self.ask_again(
             lambda catalog: catalog.table(
                 "SELECT number, time, author, text FROM note JOIN entry USING (number) "

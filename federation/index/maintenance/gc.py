@@ -73,7 +73,7 @@ class GcOutcome:
 
 
 def plan_gc(index: Index, stores: Stores, rule: Retention, now: datetime) -> GcPlan:
-    """What there is to do. Writes nothing, and asks no store of a result."""
+    """Plans a gc. Writes nothing, and asks no store of results."""
     return index.ask(lambda catalog: _plan(catalog, stores, index.record, rule, now))
 
 

@@ -105,8 +105,8 @@ def apply_rebuild(
     author: str,
     owner: Owner | None = None,
 ) -> int:
-    """Write it, and give the revision. After a crash `rebuild` goes on where it was. Raises LogConflict when somebody else
-    writes to the index meanwhile. `owner`: the federation whose home a new `format.json` is."""
+    """Writes the planned log and returns its revision. After a crash `rebuild` goes on where it was. Raises LogConflict
+    when somebody else writes to the index meanwhile. `owner`: the federation whose home a new `format.json` is."""
     if plan.is_salvage:
         set_aside(home, utc_now().strftime("%Y%m%dT%H%M%SZ"))
     if not plan.goes_on:
@@ -198,7 +198,7 @@ def _home_ids(home: Store, cache_dir: Path, *, goes_on: bool, with_earlier: bool
 
 
 def _renew_home(home: Store, now: datetime, home_ids: Sequence[str], owner: Owner | None) -> None:
-    """A new id for the home: what was read of the lost log is worth nothing against the new one."""
+    """Gives the home a new ID, so that catalogs of the lost log aren't used with the new one."""
     try:
         found = read_home(home)
     except (IndexCorrupt, IntegrityError):
