@@ -8,9 +8,9 @@ from dataclasses import asdict
 from typing import Any
 
 from federation.manifest import Manifest, RunCode
+from federation.output.streams import write_line
 from federation.run.time_spent import PHASES, WHO_LOOKS, TimeSpent
 from federation.run.timeline import Timeline
-from federation.streams import write_line
 from federation.text import counted, in_words
 from federation.ui.console import PLAIN_WIDTH, out, styled, table
 from federation.ui.index_table import aligned, when_text

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from federation.web.page import ActionRoute, PageRoute
-from federation.web.pages import run, runs
+from federation.web.pages import actions, plan, run, runs
 
-MODULES = (runs, run)
+MODULES = (actions, plan, run, runs)
 
 
 def every_page() -> list[PageRoute]:
