@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from federation.web.page import ActionRoute, PageRoute
-from federation.web.pages import actions, plan, run, runs
+from federation.web.pages import actions, attempt, plan, run, run_log, runs
 
-MODULES = (actions, plan, run, runs)
+MODULES = (actions, attempt, plan, run, run_log, runs)
 
 
 def every_page() -> list[PageRoute]:

@@ -195,9 +195,8 @@ def best_chart(now: RunNow, given: Sequence[Given], metric: str, *, is_least: bo
             Mark(max(marks[-1].x, _seconds(given[-1].created, begun_s) - begun_s), marks[-1].y, "", "until now")
         )
     return line(
-        [Series("the best so far", marks, "r-0", step=True)], x_label="since the run was opened", y_label=metric,
-        x_format=in_words,
-    )  # fmt: skip
+        [Series("the best so far", marks, "r-0", step=True)], x_label="s since the run was opened", y_label=metric
+    )
 
 
 def curve_charts(curves: RunCurves, run: str) -> Mapping[str, Chart]:

@@ -13,7 +13,7 @@ from federation.index.rows import OPEN, RunRow
 from federation.run.attempt_times import seconds
 from federation.text import in_words
 from federation.ui.run_view import runs_document
-from federation.web.page import Live, Page
+from federation.web.page import Live, Page, PageRoute
 from federation.web.query import Query, changed, with_query
 from federation.web.site import Site
 from federation.web.table import Cell, Column, Row, Table
@@ -129,3 +129,6 @@ def _glance(site: Site, row: RunRow) -> RunGlance:
     runs = site.runs
     story = runs.story_of(row, runs.manifest(row.run), runs.log_of(row.run).refresh())
     return glance(story, runs.timeline(story, {}), time.time())
+
+
+ROUTES = (PageRoute("/runs", view),)
