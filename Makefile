@@ -36,7 +36,7 @@ ATTACK_EXAMPLES ?= 8000
 soak: .dev
 	SOAK=1 $(BIN)/python -m pytest -q tests/jobs/hcl/test_fuzz.py tests/regions/local/http/test_nonsense.py tests/conformance \
 		tests/regions/local/http/test_crash.py tests/regions/local/scheduler/test_properties.py \
-		tests/regions/storage/test_scale.py tests/regions/storage/test_processes.py \
+		tests/regions/storage/test_conformance.py tests/regions/storage/test_scale.py tests/regions/storage/test_processes.py \
 		tests/federation/index/test_linearizable.py tests/federation/index/test_linearizable_processes.py tests/federation/index/test_time_travel.py \
 		tests/scenarios/test_scripts.py tests/scenarios/test_upgrade.py tests/scenarios/partitions
 	ATTACK_EXAMPLES=$(ATTACK_EXAMPLES) $(BIN)/python -m pytest -q --timeout 0 tests/attack

@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from jobs.code_run import CODE_KEY, COMMAND_KEY, PARAMS_KEY
+from jobs.code_run import CODE_KEY, COMMAND_KEY, FETCH_TASK, PARAMS_KEY
 from jobs.store_task import ARCHIVE
 
 DRIVERS = ("raw_exec", "exec", "docker", "podman")
@@ -82,7 +82,7 @@ job "{job.name}" {{
     }}
 {_volume(job)}
     # Fetches the code from the datacenter's own store, checks its sha256 and unpacks it into alloc/code.
-    task "code" {{
+    task "{FETCH_TASK}" {{
       driver = {_quoted(job.driver)}
       lifecycle {{
         hook    = "prestart"

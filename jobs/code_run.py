@@ -21,6 +21,8 @@ COMMAND_KEY = "fedml_command"
 PARAMS_KEY = "fedml_params"
 """Meta: the slot's parameters as one JSON object. A job that declares this key takes parameters of any name."""
 
+FETCH_TASK = "code"
+"""The task that brings the code, before the one that runs it."""
 CODE_FOLDER = "code"
 """In the allocation's shared folder (`$NOMAD_ALLOC_DIR`): the unpacked code. The command's working folder."""
 OUTPUT_FOLDER = "output"
@@ -29,6 +31,9 @@ METRICS_FILE = "metrics.json"
 """In the output folder: the metrics of the result."""
 CURVES_FILE = "metrics.jsonl"
 """In the output folder: one JSON object a line, `{"step": 10, "loss": 0.3}`. The curves of a running or finished task."""
+
+AT_FAULT = "Error in the code: "
+"""How the last line begins that a task writes where its code fails alike in every region."""
 
 CODE = "code/"
 """In each store: what the keys of packed code, and of the archive that fetches it, begin with."""

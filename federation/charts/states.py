@@ -36,6 +36,8 @@ STATES: Final = {
 _SAME: Final = {
     "open": "running", "pending": "waiting", "queued": "waiting", "blocked": "waiting", "complete": "done",
     "dead": "done", "stopped": "cancelled", "superseded": "cancelled", "unknown": "lost", "ok": "done",
+    "committed": "done", "ready": "done", "retired": "cancelled", "removed": "cancelled", "skipped": "cancelled",
+    "error": "failed", "refused": "failed", "warning": "lost", "undriven": "lost", "unreachable": "lost",
 }  # fmt: skip
 PHASES: Final = ("room", "dispatch", "place", "fetch", "compute", "publish", "commit")
 """What an attempt's time is spent on: waits for room, is dispatched, is placed, fetches, computes, publishes, is committed."""

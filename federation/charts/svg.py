@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
+from federation.output.visible import visible_line
 from federation.text import shortened
-from federation.visible import visible_line
 
 FILE_WIDTH = 720
 """The width in pixels of a picture that stands alone."""

@@ -9,7 +9,7 @@ import typer
 from federation.cli.command_app import CommandApp, QuietOption, VerboseOption, choose_verbosity
 from federation.cli.help_page import SETTINGS
 from federation.cli.lazy import lazy_group
-from federation.streams import write_line
+from federation.output.streams import write_line
 
 HELP = """Run machine-learning batch jobs over several HashiCorp Nomad regions as if they were one place.
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from federation.errors import UsageError
-from federation.streams import screened_streams, write_error
-from federation.terminal import open_standard_streams
+from federation.errors import CodeError, Unpublishable, UsageError
+from federation.output.streams import screened_streams, write_error
+from federation.output.terminal import open_standard_streams
+from jobs.code_run import AT_FAULT
 from jobs.errors import FedmlError
 from regions.loopback import keep_loopback_from_proxies
 
@@ -18,6 +19,7 @@ def main(arguments: Sequence[str]) -> int:
     """Runs one action and returns the exit code of the task."""
     keep_loopback_from_proxies()
     open_standard_streams()
+    begin = "Error: "
     with screened_streams():
         try:
             return _act(arguments)
@@ -28,9 +30,11 @@ def main(arguments: Sequence[str]) -> int:
             )
         except FedmlError as error:
             problem, hint = error.message, error.hint
+            if list(arguments) == ["run"] and isinstance(error, (CodeError, Unpublishable)):
+                begin = AT_FAULT
         except OSError as error:
             problem, hint = f"{error.filename or 'a file'}: {error.strerror}", "look at the disk of the node"
-        write_error(problem, hint)
+        write_error(problem, hint, begin=begin)
         return 1
 
 

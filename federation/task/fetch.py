@@ -9,8 +9,8 @@ from pathlib import Path
 
 from federation.code.unpack import fetch_code
 from federation.errors import CodeError
+from federation.output.streams import write_line
 from federation.publish.task_identity import allocation_of
-from federation.streams import write_line
 from federation.task.task_environment import meta, needed
 from federation.text import counted
 from jobs.code_run import CODE_FOLDER, CODE_KEY

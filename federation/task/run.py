@@ -18,8 +18,8 @@ from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
-from federation.errors import FederationError, PublishError
-from federation.streams import write_line, write_note
+from federation.errors import FederationError, PublishError, Unpublishable
+from federation.output.streams import write_line, write_note
 from federation.task.command_line import NONE, SCRIPT, Command, arguments, parse_command, variables
 from federation.task.environment import Prepared, prepare
 from federation.task.memory import MemoryWatch
@@ -158,15 +158,17 @@ def _publish(
     folders: Folders,
     prepared: Prepared,
 ) -> None:
-    from federation.publish.publish import publish  # loaded when the command is done: it should start at once
+    from federation.publish.artifact import check_metrics  # loaded when the command is done: it should start at once
+    from federation.publish.publish import publish
     from federation.publish.report import as_lines
     from federation.result import CODE_SHA256
 
     if not any(folders.output.rglob("*")):
-        raise PublishError(
+        raise Unpublishable(
             "the command ended well, but it wrote nothing into $FEDML_OUTPUT",
             hint=f"write the model there, or at least {METRICS_FILE} or {CURVES_FILE}; then run again",
         )
+    check_metrics(folders.output)
     origin = {
         CODE_SHA256: meta(environ, CODE_KEY),
         "lock_sha256": _lock_sha256(command, folders.code),

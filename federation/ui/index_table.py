@@ -12,9 +12,9 @@ from federation.index import Row, RunRow
 from federation.index.columns import COLUMNS, METRICS_PLACE
 from federation.index.columns import Column as IndexColumn
 from federation.index.query.fields import Field
+from federation.output.visible import visible_line
 from federation.result import MetricValue, json_value
 from federation.text import shortened, size_text
-from federation.visible import visible_line
 from jobs.params.columns import is_numeric
 
 if TYPE_CHECKING:
@@ -132,12 +132,11 @@ def columns_of(
     """The columns of a table of results, in their order. Those that the rows are sorted by are always among them, and stay
     on the narrowest terminal."""
     columns = [
-        (METRICS_PLACE, column)
-        for column in param_columns(rows, taken={*COLUMNS, *_headlines(rows)}, chars=param_chars)
+        (METRICS_PLACE, column) for column in param_columns(rows, taken={*COLUMNS, *headlines(rows)}, chars=param_chars)
     ]
     columns += [
         (METRICS_PLACE, _metric_column(name, 4 if place == 0 else 10 + place))
-        for place, name in enumerate(_headlines(rows))
+        for place, name in enumerate(headlines(rows))
     ]
     for name, column in COLUMNS.items():
         is_shown = _IS_SHOWN.get(name)
@@ -216,7 +215,7 @@ def _metric_cell(name: str, row: Row) -> str:
     return number_text(row.metrics.get(name))
 
 
-def _headlines(rows: Sequence[Row]) -> list[str]:
+def headlines(rows: Sequence[Row]) -> list[str]:
     """The metrics to show, in the order of `ranked`."""
     values: dict[str, MetricValue] = {}
     for row in rows:

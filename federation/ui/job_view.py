@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from federation.deploy.job_diff import JobDiff, RegionJob
-from federation.deploy.rollout import Deployment
+from federation.deploy.outcome import Deployment
 from federation.ui.console import Part, ScreenedConsole, out, table
 from federation.ui.diff_lines import diff_lines
 from jobs.nomad_json.drift import ABSENT_VERSION, Difference, Standing

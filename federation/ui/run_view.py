@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from federation.index.rows import RunRow
-from federation.streams import write_block, write_line, write_task_output
+from federation.output.streams import write_block, write_line, write_task_output
+from federation.output.visible import visible_line
 from federation.text import counted, shortened, size_text
 from federation.ui.console import err, out
 from federation.ui.index_table import aligned, when_text
 from federation.ui.slot_failures import failure_lines, failures_document
-from federation.visible import visible_line
 from federation.workflows.drive import RunOutcome
 from federation.workflows.prune import Pruned
 from federation.workflows.run_output import Written

@@ -23,12 +23,13 @@ from starlette.responses import (
 from starlette.routing import Match, Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from federation.charts.svg import style
 from federation.errors import UsageError
-from federation.json_document import versioned
+from federation.output.json_document import versioned
 from federation.web.live import Broadcast, Looked, version_text
-from federation.web.page import ActionRoute, Page, PageRoute
+from federation.web.page import ActionRoute, Live, Page, PageRoute
 from federation.web.pages import every_action, every_page
-from federation.web.query import changed, with_query
+from federation.web.query import changed, inside, parsed_form, with_query
 from federation.web.security import Guard, SignIn, cookie_name
 from federation.web.site import Site
 from federation.web.table import csv_text, sorted_by
@@ -48,6 +49,8 @@ NAVIGATION = (
     ("Jobs", "/jobs"),
     ("Doctor", "/doctor"),
 )
+FINAL = "final"
+"""The version of a page that doesn't change any more."""
 FORMATS = ("html", "json", "csv", "svg")
 
 
@@ -65,6 +68,7 @@ class Pages:
             Route("/live", self._live),
             *(Route(page.path, self._page(page)) for page in pages),
             *(() if site.settings.read_only else (Route(a.path, self._action(a), methods=["POST"]) for a in actions)),
+            Route("/static/charts.css", lambda request: Response(style(), media_type="text/css")),
             Mount("/static", StaticFiles(directory=STATIC)),
         ]
 
@@ -114,7 +118,7 @@ class Pages:
 
     def _action(self, route: ActionRoute) -> Callable[[Request], Any]:
         async def answer(request: Request) -> Response:
-            await request.body()
+            request.state.form = parsed_form(await request.body())
             return await run_in_threadpool(self._done, route, request)
 
         return answer
@@ -145,8 +149,10 @@ class Pages:
     def _look_now(self, address: str, version: object) -> Looked:
         route, request = self._route_of(None, address)
         page = route.view(self._site, request)
-        if isinstance(page, Response) or page.live is None:
+        if isinstance(page, Response):
             raise UsageError("this page doesn't change")
+        if page.live is None:
+            return Looked(Live(FINAL), self._render(request, page), is_final=True)
         return Looked(page.live, None if page.live.version == version else self._render(request, page))
 
     def _route_of(self, request: Request | None, address: str) -> tuple[PageRoute, Request]:
@@ -179,7 +185,7 @@ def application(site: Site, sign_in: SignIn) -> Guard:
             return pages.refuse(
                 request, 403, "this link was used already, or is of another fedml ui", "the terminal shows a new link"
             )
-        response = RedirectResponse(_inside(request.query_params.get("next", "/")), 303)
+        response = RedirectResponse(inside(request.query_params.get("next", "/")), 303)
         response.set_cookie(
             cookie_name(request), session, httponly=True, samesite="strict", secure=request.url.scheme == "https"
         )
@@ -191,12 +197,6 @@ def application(site: Site, sign_in: SignIn) -> Guard:
     handlers: Any = {FedmlError: failed, HTTPException: failed, Exception: failed}
     app = Starlette(routes=[Route("/sign-in", enter), *pages.routes], exception_handlers=handlers)
     return Guard(app, site.settings, sign_in, pages.refuse)
-
-
-def _inside(address: str) -> str:
-    """An address of these pages; the first page where it is one of another site."""
-    is_inside = address.startswith("/") and not address.startswith(("//", "/\\"))
-    return address if is_inside else "/"
 
 
 async def _bytes(messages: AsyncIterator[str]) -> AsyncIterator[bytes]:

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from federation.web.page import Live
@@ -25,6 +26,8 @@ class Looked:
 
     live: Live
     rendered: Rendered | None
+    is_final: bool = False
+    """The page doesn't change any more."""
 
 
 Look = Callable[[str, object], Awaitable[Looked]]
@@ -93,6 +96,9 @@ class Broadcast:
                     channel.fragments = looked.rendered.fragments
                 elif looked.rendered is not None:
                     self._send(channel, looked.rendered.fragments)
+                if looked.is_final:
+                    self._end(channel)
+                    return
             except asyncio.CancelledError:
                 raise
             except Exception as error:  # noqa: BLE001 - viewers are told; the next look may succeed
@@ -110,6 +116,12 @@ class Broadcast:
             self._post(channel, event("gone", json.dumps(gone)))
         if not changes and not gone:
             self._post(channel, event("looked", ""))
+
+    def _end(self, channel: _Channel) -> None:
+        self._post(channel, event("end", ""))
+        for queue in channel.queues:
+            with suppress(asyncio.QueueFull):
+                queue.put_nowait(None)
 
     def _post(self, channel: _Channel, message: Message) -> None:
         for queue in list(channel.queues):

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
+from starlette.datastructures import ImmutableMultiDict
 from starlette.requests import Request
 
 from federation.errors import UsageError
 
 QUERY_CHARS_MAX = 8_000
+FIELDS_MAX = 200
 
 
 class Query:
     """What a page's address asks for. Each method raises UsageError for a value that can't be meant."""
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: Request, form: ImmutableMultiDict[str, str] | None = None) -> None:
         if len(request.url.query) > QUERY_CHARS_MAX:
             raise UsageError(f"the address has more than {QUERY_CHARS_MAX} characters after its question mark")
-        self._params = request.query_params
+        self._params = request.query_params if form is None else form
 
     def text(self, name: str, default: str = "") -> str:
         """A text. Where the address has several, the last."""
@@ -47,6 +49,25 @@ class Query:
         if text != default and text not in allowed:
             raise UsageError(f"{name}={text!r} in the address is none of: {', '.join(allowed)}")
         return text
+
+
+def parsed_form(body: bytes) -> ImmutableMultiDict[str, str]:
+    """The fields of a form. Raises UsageError for what isn't one."""
+    try:
+        return ImmutableMultiDict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=FIELDS_MAX))
+    except ValueError:
+        raise UsageError("the form can't be read") from None
+
+
+def form_of(request: Request) -> Query:
+    """What a form has sent (`federation.web.application` keeps it with the request)."""
+    return Query(request, request.state.form)
+
+
+def inside(address: str) -> str:
+    """An address of these pages; the first page where it is one of another site."""
+    is_inside = address.startswith("/") and not address.startswith(("//", "/\\"))
+    return address if is_inside else "/"
 
 
 def with_query(path: str, query: Mapping[str, object]) -> str:

@@ -131,6 +131,11 @@ def user_of(headers: Headers, name: str) -> str:
     return given[0].strip()[:USER_CHARS_MAX] if len(given) == 1 else ""
 
 
+def author_of(settings: Settings, otherwise: str, request: Request) -> str:
+    """Who does what this request asks for."""
+    return user_of(request.headers, settings.user_header) if settings.user_header else otherwise
+
+
 def int_of(text: str | None) -> int:
     """A number of a header; 0 for none, and for what isn't one."""
     return int(text) if text and text.isdecimal() and len(text) < 20 else 0

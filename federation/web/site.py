@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import getpass
-import socket
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cached_property
 
 from federation.app import App
+from federation.log import default_author
+from federation.web.deeds import Deeds
 from federation.web.shared import Shared
 from federation.workflows.runs import Runs
 
@@ -50,4 +51,13 @@ class Site:
     @cached_property
     def author(self) -> str:
         """Who looks, where no proxy says it: the person who started `fedml ui`."""
-        return f"{getpass.getuser()}@{socket.gethostname()}"
+        return default_author()
+
+    @cached_property
+    def deeds(self) -> Deeds:
+        """The commands that were started on these pages."""
+        return Deeds(self.app.config)
+
+    def now(self) -> datetime:
+        """The time, of which deadlines are counted."""
+        return datetime.now(UTC)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from federation.visible import visible_line
+from federation.output.visible import visible_line
 
 Kind = Literal["text", "number", "id", "time", "state", "code"]
 

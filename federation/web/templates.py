@@ -13,33 +13,14 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
 from markupsafe import Markup
 
-from federation.visible import visible
+from federation.charts.states import state
+from federation.output.visible import visible
+from federation.text import counted
 
 FOLDER = Path(__file__).parent / "templates"
 STATIC = Path(__file__).parent / "static"
 FRAGMENTS = "fragments_of_page"
 ID_CHARS = 8
-SIGNS = {"waiting": "○", "running": "◐", "done": "●", "failed": "✕", "lost": "?", "cancelled": "–"}
-STATES = {
-    "open": ("running",),
-    "running": ("running",),
-    "done": ("done",),
-    "committed": ("done",),
-    "ready": ("done",),
-    "ok": ("done",),
-    "failed": ("failed",),
-    "error": ("failed",),
-    "cancelled": ("cancelled",),
-    "superseded": ("cancelled",),
-    "retired": ("cancelled",),
-    "removed": ("cancelled",),
-    "stopped": ("cancelled",),
-    "lost": ("lost",),
-    "unreachable": ("lost",),
-    "undriven": ("lost",),
-    "warning": ("lost",),
-}
-"""State → class of its colour and sign."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +47,8 @@ def environment(**globals_: object) -> Environment:
         "picture": picture,
         "segment": segment,
         "format_of": format_of,
-        "state_class": state_class,
-        "state_sign": state_sign,
+        "look_of": state,
+        "counted": counted,
     }
     env.globals |= {"fragment": fragment, **globals_}
     return env
@@ -127,16 +108,6 @@ def format_of(address: str, form: str, chart: str = "") -> str:
     """The address of a page in another form."""
     joined = f"{address}{'&' if '?' in address else '?'}format={form}"
     return f"{joined}&chart={quote(chart, safe='')}" if chart else joined
-
-
-def state_class(state: str) -> str:
-    """The class of a state's colour."""
-    return STATES.get(state, ("waiting", ""))[0]
-
-
-def state_sign(state: str) -> str:
-    """The sign that stands before a state, so that nobody needs the colour."""
-    return SIGNS[state_class(state)]
 
 
 def segment(text: str) -> str:

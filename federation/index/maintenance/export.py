@@ -18,8 +18,8 @@ from federation.index.catalog.changes import RECORD_CHANGES
 from federation.index.columns import Row
 from federation.index.index import Index
 from federation.index.validation import checked_record
+from federation.output.visible import visible_json, visible_line
 from federation.result import ResultRecord
-from federation.visible import visible_json, visible_line
 from jobs.errors import FedmlError
 from jobs.foreign import parse_object
 from jobs.json_limits import Limits

@@ -26,7 +26,7 @@ from federation.index.lost import LOST_PREFIX
 from federation.index.maintenance.collect import Collected, Refuse, believe_all, collect
 from federation.index.maintenance.log_reader import read_chain, read_entries
 from federation.index.maintenance.log_summary import LogSummary
-from federation.index.maintenance.rebuild_plan import ReadCancel, RebuildPlan, Replay
+from federation.index.maintenance.rebuild_plan import ReadEnd, RebuildPlan, Replay
 from federation.index.maintenance.recovery import (
     Memory,
     Remembered,
@@ -51,7 +51,7 @@ def plan_rebuild(
     cache_dir: Path,
     open_store: OpenStore,
     names: Sequence[str],
-    read_cancel: ReadCancel,
+    read_end: ReadEnd,
     refuse: Refuse = believe_all,
     *,
     salvage: bool = False,
@@ -94,7 +94,7 @@ def plan_rebuild(
         _refuse_foreign_catalog(home, catalog, memory.values(), found)
         home_ids = list(dict.fromkeys([*home_ids, *_HOME_ID.findall(catalog.name)]))
     plan = RebuildPlan(found, sources=sources, is_salvage=is_salvage, goes_on=goes_on, home_ids=home_ids)
-    Replay(home, plan, memory, there if goes_on else {}, read_cancel).run()
+    Replay(home, plan, memory, there if goes_on else {}, read_end).run()
     return plan
 
 

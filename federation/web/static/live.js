@@ -54,6 +54,7 @@ export function followPage() {
   });
   source.addEventListener("looked", () => note("live-problem", ""));
   source.addEventListener("problem", (event) => note("live-problem", event.data));
+  source.addEventListener("end", () => source.close());
   source.addEventListener("reload", () => { source.close(); note("live-new", "This page has changed"); });
   source.addEventListener("error", () => {
     if (source.readyState === EventSource.CLOSED) note("live-problem", "fedml ui doesn't answer: this page stays as it is");

@@ -4,9 +4,13 @@ import { listenToKeys } from "./keys.js";
 import { switchTheme } from "./theme.js";
 import { showLocalTimes } from "./times.js";
 import { copyOnClick } from "./copy.js";
+import { planWhileTyping } from "./plan.js";
 
 switchTheme();
 showLocalTimes(document);
 copyOnClick();
 listenToKeys();
 followPage();
+
+const planForm = document.querySelector("form[data-plan]");
+if (planForm) planWhileTyping(planForm);

@@ -11,6 +11,7 @@ import pytest
 
 from federation.errors import FormatTooNew, LogConflict, UsageError
 from federation.index import Index, OpenedRun
+from federation.index.catalog.catalog import Catalog
 from federation.log import Log
 from federation.result import ResultRecord
 
@@ -431,6 +432,27 @@ def test_a_commit_that_became_known_meanwhile_is_no_conflict(
 
     assert ours.commit([record]) == {record.alloc_id: "known"}
     assert len(ours.query()) == 1
+
+
+def test_a_decision_rests_on_the_entry_before_its_own_also_where_another_process_shares_the_catalog(
+    open_index: OpenIndex, memory_store: Any, make_record: MakeRecord
+) -> None:
+    theirs = open_index(memory_store, "shared")
+    theirs.commit([make_record()])
+    ours = open_index(memory_store, "shared")
+    ours.query()
+    decided_at = []
+
+    def decide(catalog: Catalog) -> list[dict[str, Any]]:
+        decided_at.append(catalog.position().number)
+        if len(decided_at) == 1:
+            theirs.commit([make_record()])
+        return [{"type": "add", "record": make_record().to_dict()}]
+
+    ours.change(decide, reason="ours")
+
+    assert [entry.reason for entry in ours.log()] == ["", "", "ours"]
+    assert decided_at == [1, 2]
 
 
 def test_lasting_conflicts_are_told(index: Index, make_record: MakeRecord, monkeypatch: pytest.MonkeyPatch) -> None:

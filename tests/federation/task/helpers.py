@@ -124,4 +124,4 @@ class Task:
 def errors(done: subprocess.CompletedProcess[str]) -> list[str]:
     """The lines of the task's own error."""
     assert "federation/task" not in done.stderr, done.stderr
-    return [line for line in done.stderr.splitlines() if line.startswith(("Error: ", "  → "))]
+    return [line for line in done.stderr.splitlines() if line.startswith(("Error", "  → "))]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from federation.visible import visible, visible_json, visible_line, visible_log
+from federation.output.visible import visible, visible_json, visible_line, visible_log
 from tests.attack.hostile import forbidden
 
 MAY_HIDE = st.text(

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO, cast
 
-from federation.terminal import LastingStream
-from federation.visible import ascii_json, visible, visible_json, visible_line, visible_log
+from federation.output.terminal import LastingStream
+from federation.output.visible import ascii_json, visible, visible_json, visible_line, visible_log
 
 
 class Verbosity(enum.IntEnum):
@@ -114,9 +114,9 @@ def write_note(text: str) -> None:
     sys.stderr.flush()
 
 
-def write_error(problem: str, hint: str) -> None:
+def write_error(problem: str, hint: str, *, begin: str = "Error: ") -> None:
     """Writes an error of one line, and what to do about it, to standard error."""
-    write_note(f"Error: {problem}")
+    write_note(f"{begin}{problem}")
     for line in hint.splitlines():
         write_note(f"  → {line}")
 

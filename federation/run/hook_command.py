@@ -18,7 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
-from federation.visible import visible_json, visible_line
+from federation.output.visible import visible_json, visible_line
 
 HOOK_TIMEOUT_S = 60.0
 ENVIRONMENT_CHARS_MAX = 8192

@@ -17,14 +17,14 @@ from rich.progress import Progress, TextColumn
 import federation
 from federation import cli
 from federation.cli import commands, session
-from federation.streams import screened_streams, write_line, write_notes, write_task_output
+from federation.output.streams import screened_streams, write_line, write_notes, write_task_output
 from federation.ui.console import ScreenedConsole, table
 from jobs.errors import FedmlError
 from tests.attack.hostile import ESCAPES, MARKUP, TEXTS, forbidden
 from tests.attack.scene import Terminal
 
 ROOT = Path(federation.__file__).parent
-DOOR = ("streams.py", "ui/console.py")
+DOOR = ("output/streams.py", "ui/console.py")
 """The only modules that touch the streams or make a console."""
 PROGRAMS = ("publish/bundle/build.py",)
 """Programs of their own, for whoever builds fedml."""

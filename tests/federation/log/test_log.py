@@ -44,7 +44,7 @@ def store(request: pytest.FixtureRequest, memory_store: Store, tmp_path: Path) -
 
 @pytest.fixture
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("federation.log.time.sleep", lambda seconds: None)
+    monkeypatch.setattr("federation.log.log.time.sleep", lambda seconds: None)
 
 
 def test_entries_are_numbered_objects_that_chain(store: Store) -> None:
@@ -250,7 +250,7 @@ def test_a_busy_writer_starves_nobody(memory_store: Any, monkeypatch: pytest.Mon
     """It writes whenever another pauses: so nobody may pause between looking and writing."""
     busy = Log(memory_store, PREFIX, author="busy")
     busy.append([note("busy")])
-    monkeypatch.setattr("federation.log.time.sleep", lambda seconds: busy.append([note("busy")]))
+    monkeypatch.setattr("federation.log.log.time.sleep", lambda seconds: busy.append([note("busy")]))
 
     assert Log(memory_store, PREFIX, author="a", patience_s=1).append([note("mine")]).number == 3
 
@@ -282,9 +282,9 @@ def test_a_writer_waits_as_long_as_others_make_progress(memory_store: Any, monke
         pauses.append(seconds)
         now_s[0] += seconds
 
-    monkeypatch.setattr("federation.log.time.monotonic", lambda: now_s[0])
-    monkeypatch.setattr("federation.log.time.sleep", sleep)
-    monkeypatch.setattr("federation.log.random.uniform", lambda low, high: high)
+    monkeypatch.setattr("federation.log.log.time.monotonic", lambda: now_s[0])
+    monkeypatch.setattr("federation.log.log.time.sleep", sleep)
+    monkeypatch.setattr("federation.log.log.random.uniform", lambda low, high: high)
     monkeypatch.setattr(memory_store, "put", put_after_others)
 
     assert Log(memory_store, PREFIX, author="a", patience_s=0).append([note("mine")]).number == 101
@@ -502,7 +502,7 @@ def test_a_store_without_a_clock_is_believed(memory_store: Any) -> None:
 
 def test_the_author_is_user_at_host_or_what_ci_says(monkeypatch: pytest.MonkeyPatch, memory_store: Any) -> None:
     monkeypatch.setenv("LOGNAME", "ann")
-    monkeypatch.setattr("federation.log.socket.gethostname", lambda: "workstation")
+    monkeypatch.setattr("federation.log.log.socket.gethostname", lambda: "workstation")
     monkeypatch.delenv("FEDML_AUTHOR", raising=False)
     assert default_author() == "ann@workstation"
 

@@ -1,25 +1,9 @@
-"""Keeps changes as numbered entries: an append-only log in an object store, without any server.
-
-Entries are objects `{prefix}{number:020d}.json` with dense numbers from 1. Appending creates the next number; if it is
-taken, the writer reads on and tries again. Reading gets number + 1, + 2 … until not found; no listing is needed.
-
-What holds (every reader sees the same entries in the same order, and an appended entry stays for ever) rests on three
-promises of the store:
-
-1. create-if-absent is atomic: of many writers that create one key, exactly one succeeds;
-2. what was created is read back by anyone, whole (late at worst: a stale "not found" costs freshness, never
-   correctness, since the append that follows is refused);
-3. nothing else writes or deletes under the prefix.
-
-Each entry holds the hash of the one before, so that everyone who reads past a changed, lost or forged entry sees it.
-"""
+"""Appends entries to one log, and reads them."""
 
 from __future__ import annotations
 
 import getpass
-import hashlib
 import itertools
-import json
 import os
 import random
 import secrets
@@ -29,22 +13,18 @@ import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, NamedTuple, TypeVar
+from datetime import datetime
+from typing import TypeVar
 
-from federation.errors import FederationError, FormatTooNew, IndexCorrupt, LogConflict
+from federation.errors import FederationError, IndexCorrupt, LogConflict
+from federation.log.entry import ENTRY_BYTES_READ_MAX, Change, Entry, Position, draft, parse, timestamp, utc_now
 from jobs.errors import ForeignTextError
-from jobs.foreign import Members, parse_json
-from jobs.json_limits import Limits
 from regions.storage.errors import AlreadyExists, IntegrityError, NotFound, TooLarge, Unavailable
 from regions.storage.store import Create, Store
 
-LOG_FORMAT = 1
 T = TypeVar("T")
 
 CLOCK_SKEW_MAX_S = 60.0
-ENTRY_BYTES_MAX = 64 * 1024 * 1024
 
 _CLOCK_CHECK_EVERY_S = 300.0
 _READ_AHEAD = (1, 8, 32)
@@ -54,49 +34,8 @@ _PAUSE_MIN_S = 0.005
 _PAUSE_MAX_S = 2.0
 _PAUSES_GROW_FOR_S = 5.0
 """A writer that has waited longer comes back sooner and sooner, so that newer ones, whose pauses still grow, let it pass."""
-_REASON_CHARS_MAX = 1 << 20
-_TIME_CHARS_MAX = 100
-_FIRST_TIME = "1970-01-01T00:00:00.000000Z"
-_NOT_A_CHANGE = {"type": "unreadable", "kind": "?", "problem": "it is not a change"}
-ENTRY_BYTES_READ_MAX = 256 * 1024 * 1024
-_ENTRY_LIMITS = Limits(
-    size_bytes_max=ENTRY_BYTES_READ_MAX,
-    depth_max=100,
-    items_max=20_000_000,
-    text_chars_max=256 * 1024 * 1024,
-    whole_max=10**4300,
-    refuse_twice=False,
-    is_python=True,
-)
-"""Wider than what is written (an earlier fedml had no limit), and blind to single values: an entry stays readable for ever,
-and the reader of a change checks its values."""
 
-Change = dict[str, Any]
-Rebase = Callable[[list["Entry"]], list[Change] | None]
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One entry: `time` is RFC 3339 in UTC with microseconds, `previous` the sha256 of the previous entry's bytes
-    ("" for the first), `sha256` that of its own. Changes are kept as they were written, also those of unknown types."""
-
-    number: int
-    time: str
-    author: str
-    reason: str
-    previous: str
-    changes: tuple[Change, ...]
-    nonce: str = ""
-    """Drawn anew for each append: by it a writer knows its own entry when the answer was lost."""
-    sha256: str = ""
-
-
-class Position(NamedTuple):
-    """A place in a log: the entry that was read last (number 0: none yet)."""
-
-    number: int = 0
-    sha256: str = ""
-    time: str = ""
+Rebase = Callable[[list[Entry]], list[Change] | None]
 
 
 def default_author() -> str:
@@ -109,46 +48,6 @@ def default_author() -> str:
     except (KeyError, OSError):
         user = f"uid-{os.getuid()}"
     return f"{user}@{socket.gethostname()}"
-
-
-# Whoever may write to the store may write anything into an entry. One that stands in its place in the chain is kept: what it
-# says wrong about itself is replaced, and a change that isn't one is kept as unreadable.
-
-
-def _time_of(value: object, *, otherwise: str) -> str:
-    """The time that an entry says; the time before it where it says none."""
-    try:
-        if (
-            isinstance(value, str)
-            and len(value) <= _TIME_CHARS_MAX
-            and datetime.fromisoformat(value).tzinfo is not None
-        ):
-            return value
-    except ValueError:
-        pass
-    return otherwise or _FIRST_TIME
-
-
-def _told(value: object) -> str:
-    """A text that people read: lone surrogates as escapes, and empty for anything else than a text."""
-    return value.encode(errors="backslashreplace").decode()[:_REASON_CHARS_MAX] if isinstance(value, str) else ""
-
-
-def _changes(value: object) -> tuple[Change, ...]:
-    each = value if isinstance(value, list) else [value]
-    return tuple(
-        one if isinstance(one, dict) and isinstance(one.get("type"), str) else dict(_NOT_A_CHANGE) for one in each
-    )
-
-
-def utc_now() -> datetime:
-    """The machine's clock."""
-    return datetime.now(UTC)
-
-
-def timestamp(moment: datetime) -> str:
-    """RFC 3339 in UTC, always with microseconds, so that texts sort as times."""
-    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def look_again(look: Callable[[], T | None]) -> T | None:
@@ -284,26 +183,8 @@ class Log:
         return f"{self._prefix}{number:020d}.json"
 
     def _draft(self, changes: list[Change], reason: str, nonce: str) -> tuple[Entry, bytes]:
-        number = self._at.number + 1
         moment = max(timestamp(self._clock()), self._at.time)
-        document = {
-            "format": LOG_FORMAT,
-            "number": number,
-            "time": moment,
-            "author": self._author,
-            "reason": reason,
-            "previous": self._at.sha256,
-            "nonce": nonce,
-            "changes": changes,
-        }
-        data = json.dumps(document, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
-        if len(data) > ENTRY_BYTES_MAX:
-            raise FederationError(
-                f"a log entry of {len(data):,} bytes is not written; the limit is {ENTRY_BYTES_MAX:,}",
-                hint="write less at once",
-            )
-        digest = hashlib.sha256(data).hexdigest()
-        return Entry(number, moment, self._author, reason, self._at.sha256, tuple(changes), nonce, digest), data
+        return draft(self._at, moment, self._author, reason, changes, nonce)
 
     def _accept(self, entry: Entry) -> None:
         self._untaken.append(entry)
@@ -360,21 +241,7 @@ class Log:
     def _parsed(self, data: bytes, number: int) -> Entry:
         where = f"log entry {self._store.url_of(self._key(number))}"
         try:
-            document = Members(parse_json(data, source=where, limits=_ENTRY_LIMITS), source=where)
-            if document.whole("format", least=1) > LOG_FORMAT:
-                raise FormatTooNew(
-                    f"{where} has format {document.any('format')}, this fedml knows {LOG_FORMAT}: upgrade fedml"
-                )
-            entry = Entry(
-                number=document.whole("number"),
-                time=_time_of(document.any("time", ""), otherwise=self._at.time),
-                author=_told(document.any("author", "")),
-                reason=_told(document.any("reason", "")),
-                previous=document.text("previous", chars_max=100),
-                changes=_changes(document.any("changes", None)),
-                nonce=_told(document.any("nonce", "")),
-                sha256=hashlib.sha256(data).hexdigest(),
-            )
+            entry = parse(data, source=where, time_before=self._at.time)
         except ForeignTextError as error:
             raise self._corrupt(
                 number, f"is torn, or is not an entry: {error.message.removeprefix(where).strip()}"

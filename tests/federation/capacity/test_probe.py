@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from federation.probe import FIRST_SLOTS, SLOTS_MAX, FreeSlots, free_slots
+from federation.capacity.probe import FIRST_SLOTS, SLOTS_MAX, FreeSlots, free_slots
 from jobs.spec import shape_of
 from regions.errors import InvalidJob, PermissionDenied, RegionSlow
 from regions.model import DryRun, GroupShortfall

@@ -1,4 +1,4 @@
-"""The three promises of a store on which every log rests (federation/log.py), each by name: that it is kept, what the log
+"""The three promises of a store on which every log rests (federation/log), each by name: that it is kept, what the log
 makes of it, and what is seen where it is broken."""
 
 from __future__ import annotations
