@@ -10,8 +10,9 @@ from typing import TypeVar
 from federation.errors import IndexCorrupt, UsageError
 from federation.index.catalog.catalog import Catalog
 from federation.index.catalog.changes import RECORD_CHANGES
-from federation.index.catalog.history import Revision, TagMove, moves, revisions
+from federation.index.catalog.history import Revision, TagMove, moves, moves_of_result, revisions
 from federation.index.catalog.lineage import PREFIX_CHARS_MIN, Lineage, data_and_code, named_parents
+from federation.index.catalog.log_search import Searched, search_log
 from federation.index.columns import Row
 from federation.index.query import columns
 from federation.index.query.candidates import of_columns
@@ -202,6 +203,19 @@ class Reader(ABC):
             return revisions(catalog, max(after, head - limit if limit is not None else 0) + 1, head)
 
         return self.ask(ask)
+
+    def search_log(self, *, before: int | None = None, limit: int, **filters: str | None) -> Searched:
+        """The newest `limit` entries before a revision (None: of all) that match (see `search_log`)."""
+
+        def ask(catalog: Catalog) -> Searched:
+            self._revision = catalog.position().number
+            return search_log(catalog, before=before, limit=limit, **filters)
+
+        return self.ask(ask)
+
+    def moves_of(self, row: Row) -> list[TagMove]:
+        """The moves of tags to a result and away from it, newest first, as of the last answer."""
+        return self.ask_again(lambda catalog: moves_of_result(catalog, row.alloc_id))
 
     def notes(self, row: Row) -> list[Note]:
         """Returns the notes of a result, oldest first."""
