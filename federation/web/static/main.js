@@ -4,6 +4,7 @@ import { listenToKeys } from "./keys.js";
 import { switchTheme } from "./theme.js";
 import { showLocalTimes } from "./times.js";
 import { copyOnClick } from "./copy.js";
+import { followLog } from "./logs.js";
 import { planWhileTyping } from "./plan.js";
 
 switchTheme();
@@ -14,3 +15,5 @@ followPage();
 
 const planForm = document.querySelector("form[data-plan]");
 if (planForm) planWhileTyping(planForm);
+
+for (const box of document.querySelectorAll("[data-follow]")) followLog(box);
