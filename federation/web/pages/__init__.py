@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 from federation.web.page import ActionRoute, PageRoute
-from federation.web.pages import actions, attempt, plan, run, run_log, runs
+from federation.web.pages import actions, attempt, doctor, federation, jobs, plan, run, run_log, runs
 
-MODULES = (actions, attempt, plan, run, run_log, runs)
+MODULES = (
+    federation,
+    plan,
+    runs,
+    run,
+    run_log,
+    attempt,
+    jobs,
+    doctor,
+    actions,
+)
 
 
 def every_page() -> list[PageRoute]:
