@@ -19,7 +19,7 @@ from federation.errors import UsageError
 from federation.text import in_words
 from federation.ui.slot_failures import params_text
 from federation.web.page import Link, Live, Page, PageRoute
-from federation.web.pages.run_attempts import href_of, state_of
+from federation.web.pages.run_attempts import href_of, seconds_after, state_of
 from federation.web.query import Query
 from federation.web.run_now import RunNow, run_now
 from federation.web.shared import Known
@@ -207,10 +207,12 @@ def _state(task: TaskStory) -> str:
     return "done" if task.started else "cancelled"
 
 
-def _events(tasks: Mapping[str, TaskStory]) -> Sequence[tuple[str, str, str, str]]:
-    """(time, task, type, text) of all tasks, by time."""
-    found = [(event.time, name, event.type, event.text) for name, task in tasks.items() for event in task.events]
-    return sorted(found)[-EVENTS_MAX:]
+def _events(tasks: Mapping[str, TaskStory]) -> Sequence[tuple[str, str, str, str, str]]:
+    """(time, how long after the first event, task, type, text) of all tasks, by time."""
+    every = [(event.time, name, event.type, event.text) for name, task in tasks.items() for event in task.events]
+    found = sorted(every)[-EVENTS_MAX:]
+    begun = found[0][0] if found else ""
+    return [(time, seconds_after(time, begun), *rest) for time, *rest in found]  # type: ignore[misc]
 
 
 def _ui_href(region: Region | None, chosen: OneAllocation | None) -> str:

@@ -10,6 +10,7 @@ from itertools import islice
 from starlette.requests import Request
 
 from federation.errors import UsageError
+from federation.run.attempt_times import seconds
 from federation.run.timeline import Span
 from federation.text import in_words
 from federation.ui.slot_failures import params_text
@@ -85,6 +86,14 @@ def state_of(now: RunNow, span: Span) -> str:
 def href_of(run: str, slot: int, attempt: int) -> str:
     """The page of an attempt."""
     return f"/runs/{run}/slots/{slot}/{attempt}"
+
+
+def seconds_after(time: str, begun: str) -> str:
+    """How long after a moment another one was, to a tenth of a second; empty where that isn't known."""
+    try:
+        return f"{seconds(time) - seconds(begun):+.1f} s"
+    except ValueError:
+        return ""
 
 
 def attempts_table(now: RunNow, request: Request, wanted: Wanted) -> Table:

@@ -11,6 +11,7 @@ from federation.log import Entry
 from federation.run.brain import changes as of
 from federation.text import counted
 from federation.web.page import Link, Live, Page, PageRoute
+from federation.web.pages.run_attempts import seconds_after
 from federation.web.query import Query, changed
 from federation.web.run_now import LOOK_S, run_now
 from federation.web.site import Site
@@ -19,7 +20,13 @@ from federation.web.table import Cell, Column, Row, Table
 ENTRIES_SHOWN = 100
 LINES_MAX = 5
 """So many changes of one entry are told one by one; more of a kind are counted."""
-COLUMNS = (Column("entry", "number"), Column("when", "time"), Column("who"), Column("what happened"))
+COLUMNS = (
+    Column("entry", "number"),
+    Column("when", "time"),
+    Column("after", "number"),
+    Column("who"),
+    Column("what happened"),
+)
 KINDS: Mapping[str, str] = {
     "bind": "bound", "ack": "dispatched", "fail": "failed", "trouble": "failing", "measure": "measured",
     "alloc": "adopted", "done": "ended", "retry": "retried", "rebind": "moved", "cancel": "cancelled",
@@ -45,6 +52,7 @@ def view(site: Site, request: Request) -> Page:
             (
                 Cell(str(entry.number), entry.number),
                 Cell(entry.time, entry.time),
+                Cell(seconds_after(entry.time, entries[0].time)),
                 Cell(entry.author),
                 Cell("; ".join(lines_of(entry.changes))),
             ),
