@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from federation.web.page import ActionRoute, PageRoute
-from federation.web.pages import actions, plan, runs
+from federation.web.pages import actions, index, plan, runs
 
-MODULES = (actions, plan, runs)
+MODULES = (actions, index, plan, runs)
 
 
 def every_page() -> list[PageRoute]:

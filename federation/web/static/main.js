@@ -4,6 +4,8 @@ import { listenToKeys } from "./keys.js";
 import { switchTheme } from "./theme.js";
 import { showLocalTimes } from "./times.js";
 import { copyOnClick } from "./copy.js";
+import { completeFields } from "./complete.js";
+import { followSlider } from "./slider.js";
 import { planWhileTyping } from "./plan.js";
 
 switchTheme();
@@ -14,3 +16,6 @@ followPage();
 
 const planForm = document.querySelector("form[data-plan]");
 if (planForm) planWhileTyping(planForm);
+
+for (const input of document.querySelectorAll("input[data-fields]")) completeFields(input);
+for (const form of document.querySelectorAll("form[data-slider]")) followSlider(form);
