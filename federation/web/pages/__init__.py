@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 from federation.web.page import ActionRoute, PageRoute
-from federation.web.pages import actions, attempt, doctor, federation, jobs, plan, run, run_log, runs
+from federation.web.pages import (
+    actions,
+    attempt,
+    doctor,
+    federation,
+    index,
+    jobs,
+    plan,
+    run,
+    run_log,
+    runs,
+)
 
 MODULES = (
     federation,
@@ -12,6 +23,7 @@ MODULES = (
     run,
     run_log,
     attempt,
+    index,
     jobs,
     doctor,
     actions,
