@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from federation.web.page import ActionRoute, PageRoute
-from federation.web.pages import actions, index, plan, result, result_files, runs
+from federation.web.pages import actions, compare, index, plan, result, result_files, runs
 
-MODULES = (actions, index, plan, result, result_files, runs)
+MODULES = (actions, compare, index, plan, result, result_files, runs)
 
 
 def every_page() -> list[PageRoute]:

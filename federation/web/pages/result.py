@@ -172,7 +172,7 @@ def _charts(site: Site, now: Reading, row: Row, record: ResultRecord | None) -> 
             metrics = {name: points for task in curves.tasks for name, points in task.metrics.items()}
             for name in sorted(metrics)[:CURVES_MAX]:
                 marks = [Mark(step, value) for step, value in metrics[name]]
-                charts[f"curve of {name}"] = line([Series(name, marks)], label=name, x_label="step", y_label=name)
+                charts[f"curve of {name}"] = line([Series(name, marks)], x_label="step", y_label=name)
     except FedmlError:
         return charts
     return charts

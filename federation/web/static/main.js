@@ -4,6 +4,7 @@ import { listenToKeys } from "./keys.js";
 import { switchTheme } from "./theme.js";
 import { showLocalTimes } from "./times.js";
 import { copyOnClick } from "./copy.js";
+import { brushAxes } from "./brush.js";
 import { completeFields } from "./complete.js";
 import { followSlider } from "./slider.js";
 import { planWhileTyping } from "./plan.js";
@@ -19,3 +20,4 @@ if (planForm) planWhileTyping(planForm);
 
 for (const input of document.querySelectorAll("input[data-fields]")) completeFields(input);
 for (const form of document.querySelectorAll("form[data-slider]")) followSlider(form);
+for (const section of document.querySelectorAll("section[data-brush]")) brushAxes(section);

@@ -96,10 +96,14 @@ class Shop:
         for number in range(count):
             lr, depth = (0.001, 0.01, 0.1)[number % 3], (2, 4, 6, 8)[number // 3 % 4]
             auc = 0.9 - abs(depth - 6) / 50 - abs(0.1 - lr) / 2 + number / 10_000
-            curve = "".join(f'{json.dumps({"step": step, "loss": 1 / step})}\n' for step in range(1, 20))
+            curve = "".join(f"{json.dumps({'step': step, 'loss': 1 / step})}\n" for step in range(1, 20))
             records.append(
                 self.record(
-                    {"roc.png": png(10 * number % 256), "report.txt": b"fine <b>really</b>\n", "metrics.jsonl": curve.encode()},
+                    {
+                        "roc.png": png(10 * number % 256),
+                        "report.txt": b"fine <b>really</b>\n",
+                        "metrics.jsonl": curve.encode(),
+                    },
                     region=("us", "eu")[number % 2],
                     metrics={"auc": round(auc, 4), "log_loss": round(1 - auc, 4)},
                     params={"lr": str(lr), "depth": str(depth), "optimizer": ("adam", "sgd")[number % 2]},
