@@ -45,11 +45,11 @@ class Reader(ABC):
 
     @abstractmethod
     def ask(self, question: Callable[[Catalog], Answer]) -> Answer:
-        """Put a question to the catalog, brought up to date where it is the present."""
+        """Asks the catalog, brought up to date unless it is of an earlier revision."""
 
     @abstractmethod
     def ask_again(self, question: Callable[[Catalog], Answer]) -> Answer:
-        """Put a question to the catalog as it was at the last answer."""
+        """Asks the catalog as it was at the last answer."""
 
     @abstractmethod
     def entry(self, number: int) -> Entry:
@@ -218,7 +218,7 @@ class Reader(ABC):
         return self.ask_again(lambda catalog: moves_of_result(catalog, row.alloc_id))
 
     def notes(self, row: Row) -> list[Note]:
-        """What people wrote to a result, oldest first."""
+        """Returns the notes of a result, oldest first."""
         found = self.ask_again(
             lambda catalog: catalog.table(
                 "SELECT number, time, author, text FROM note JOIN entry USING (number) "
@@ -283,6 +283,6 @@ class Reader(ABC):
         """The job's highest whole-number version, reserved or with results. If there is none, the version opened last."""
         return self.ask(lambda catalog: latest_version_in(catalog, job))
 
-    def _rows(self, where: str, values: Sequence[object], *, limit: int | None = None) -> list[Row]:
-        self._revision, rows = self.ask(lambda catalog: catalog.rows(where, values, limit=limit))
+    def _rows(self, where: str, values: Sequence[object]) -> list[Row]:
+        self._revision, rows = self.ask(lambda catalog: catalog.rows(where, values))
         return rows

@@ -1,4 +1,4 @@
-"""Puts a question for results together as SQL over the catalog's table: which ones, in which order, after which one."""
+"""Builds the SQL of a search for results: conditions, order and the result to start after."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from federation.text import shortened
 from federation.ui.index_chart import axis_values
 from federation.ui.index_table import number_text
 
-BARS_MAX = 60
+BARS_MAX = 24
 Brush = Mapping[str, tuple[float, float]]
 
 

@@ -3,9 +3,39 @@
 from __future__ import annotations
 
 from federation.web.page import ActionRoute, PageRoute
-from federation.web.pages import actions, compare, index, plan, result, result_files, runs
+from federation.web.pages import (
+    actions,
+    attempt,
+    compare,
+    doctor,
+    federation,
+    history,
+    index,
+    jobs,
+    plan,
+    result,
+    result_files,
+    run,
+    run_log,
+    runs,
+)
 
-MODULES = (actions, compare, index, plan, result, result_files, runs)
+MODULES = (
+    federation,
+    plan,
+    runs,
+    run,
+    run_log,
+    attempt,
+    compare,
+    index,
+    result,
+    result_files,
+    history,
+    jobs,
+    doctor,
+    actions,
+)
 
 
 def every_page() -> list[PageRoute]:
