@@ -1,4 +1,8 @@
-"""Checks what a program gives to a public function against the annotations of that function."""
+"""Checks what a program gives to a public function against the annotations of that function.
+
+pydantic's `validate_call` takes other values (NaN) and refuses some that are right here: whole numbers of NumPy, its arrays,
+`range` and generators as lists. Its errors would have to be put in these words too.
+"""
 
 from __future__ import annotations
 

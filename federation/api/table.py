@@ -43,7 +43,7 @@ class Table(Sequence[T]):
     @property
     @abstractmethod
     def _title(self) -> str:
-        """What it is, in a few words."""
+        """The title: what the table shows, in a few words."""
 
     @abstractmethod
     def _cells(self, rows: Sequence[T]) -> Sequence[Sequence[str]]:

@@ -10,8 +10,9 @@ from typing import TypeVar
 from federation.errors import IndexCorrupt, UsageError
 from federation.index.catalog.catalog import Catalog
 from federation.index.catalog.changes import RECORD_CHANGES
-from federation.index.catalog.history import Revision, TagMove, moves, revisions
+from federation.index.catalog.history import Revision, TagMove, moves, moves_of_result, revisions
 from federation.index.catalog.lineage import PREFIX_CHARS_MIN, Lineage, data_and_code, named_parents
+from federation.index.catalog.log_search import Searched, search_log
 from federation.index.columns import Row
 from federation.index.query import columns
 from federation.index.query.candidates import of_columns
@@ -44,11 +45,11 @@ class Reader(ABC):
 
     @abstractmethod
     def ask(self, question: Callable[[Catalog], Answer]) -> Answer:
-        """Put a question to the catalog, brought up to date where it is the present."""
+        """Asks the catalog, brought up to date unless it is of an earlier revision."""
 
     @abstractmethod
     def ask_again(self, question: Callable[[Catalog], Answer]) -> Answer:
-        """Put a question to the catalog as it was at the last answer."""
+        """Asks the catalog as it was at the last answer."""
 
     @abstractmethod
     def entry(self, number: int) -> Entry:
@@ -203,8 +204,21 @@ class Reader(ABC):
 
         return self.ask(ask)
 
+    def search_log(self, *, before: int | None = None, limit: int, **filters: str | None) -> Searched:
+        """The newest `limit` entries before a revision (None: of all) that match (see `search_log`)."""
+
+        def ask(catalog: Catalog) -> Searched:
+            self._revision = catalog.position().number
+            return search_log(catalog, before=before, limit=limit, **filters)
+
+        return self.ask(ask)
+
+    def moves_of(self, row: Row) -> list[TagMove]:
+        """The moves of tags to a result and away from it, newest first, as of the last answer."""
+        return self.ask_again(lambda catalog: moves_of_result(catalog, row.alloc_id))
+
     def notes(self, row: Row) -> list[Note]:
-        """What people wrote to a result, oldest first."""
+        """Returns the notes of a result, oldest first."""
         found = self.ask_again(
             lambda catalog: catalog.table(
                 "SELECT number, time, author, text FROM note JOIN entry USING (number) "
@@ -269,6 +283,6 @@ class Reader(ABC):
         """The job's highest whole-number version, reserved or with results. If there is none, the version opened last."""
         return self.ask(lambda catalog: latest_version_in(catalog, job))
 
-    def _rows(self, where: str, values: Sequence[object], *, limit: int | None = None) -> list[Row]:
-        self._revision, rows = self.ask(lambda catalog: catalog.rows(where, values, limit=limit))
+    def _rows(self, where: str, values: Sequence[object]) -> list[Row]:
+        self._revision, rows = self.ask(lambda catalog: catalog.rows(where, values))
         return rows

@@ -1,5 +1,5 @@
-"""Keeps the local catalog up to date with the log of a home store's index. Answers are up to date. A change rests on every
-entry before it, and is checked before it is written.
+"""Keeps the local catalog up to date with the log of a home store's index. Answers are up to date. A change takes all
+earlier entries into account, and is checked before it is written.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Replica:
         """Where it answers without the store (`go_offline`): when the catalog was last in step with it, RFC 3339."""
 
     def close(self) -> None:
-        """Close the local catalog."""
+        """Closes the local catalog."""
         with self._lock:
             self._local.close()
 
@@ -77,8 +77,8 @@ class Replica:
         return self._store
 
     def go_offline(self) -> str:
-        """From now on answer from the local catalog and ask the store nothing; when that was last in step with the store.
-        Raises FederationError where this machine has none. Writes, and whatever stands in the log only, are refused."""
+        """From now on answers from the local catalog without asking the store. Returns when the catalog was last in step with
+        the store. Raises FederationError if this machine has no catalog. Refuses writes, and reads that need the log."""
         with self._lock:
             seen = last_sync(self._cache_dir, self._store.url)
             if seen is not None and catalog_path(self._cache_dir, seen.home_id).exists():
@@ -93,19 +93,19 @@ class Replica:
         return self._clock()
 
     def change(self, decide: Callable[[Catalog], list[Change]], *, reason: str = "") -> None:
-        """Append what `decide` answers to an up-to-date catalog, in one entry; asked again whenever another writer was
-        faster, so that it rests on everything before its own entry. Nothing is written for an empty answer."""
+        """Appends the changes that `decide` returns for an up-to-date catalog, in one entry. Calls it again whenever another
+        writer was faster, so that all earlier entries are taken into account. Writes nothing for an empty list."""
         with self._lock:
             self._append(decide, reason=reason)
 
     def ask(self, question: Callable[[Catalog], Answer]) -> Answer:
-        """Put a question to the catalog, brought up to the end of the log."""
+        """Asks the catalog, brought up to the end of the log."""
         with self._lock:
             self._sync()
             return self._ask(question)
 
     def ask_again(self, question: Callable[[Catalog], Answer]) -> Answer:
-        """Put a question to the catalog as it was at the last answer."""
+        """Asks the catalog as it was at the last answer."""
         with self._lock:
             if not self._local.is_open:
                 self._sync()
@@ -135,8 +135,8 @@ class Replica:
         return read_hashes(path) if known and path.is_file() else {}
 
     def require_writable(self) -> None:
-        """Prove, before anything happens elsewhere, that the home can be written; make it if need be. Raises the store's
-        error, or NotSupported for one that can't be a home."""
+        """Checks, before anything happens elsewhere, that the home can be written, and creates it if it is new. Raises the
+        store's error, or NotSupported for one that can't be a home."""
         with self._lock:
             if not self._local.is_open or not self._has_home:
                 self._sync()
@@ -144,10 +144,10 @@ class Replica:
             probe_write(self._store)
 
     def _append(self, decide: Callable[[Catalog], list[Change]], *, reason: str) -> None:
-        """Decide, append; what is decided to nothing is not written.
+        """Decides and appends. Writes nothing for an empty decision.
 
-        The first decision may rest on what this process knew last: if its entry then gets the next number, nothing lies
-        between. Where it is to do nothing, or to refuse, the log is asked first.
+        The first decision may use what this process read last. If its entry then gets the next number, no other entry was
+        missed. Before it does nothing or refuses, the log is read.
         """
         self._refuse_offline("nothing is written")
         about = Entry(0, timestamp(self._clock()), self.author, reason, "", ())
@@ -251,7 +251,7 @@ class Replica:
             raise FederationError(f"offline: {why}", hint="run it without --offline")
 
     def _sync(self) -> None:
-        """Bring the catalog up to the end of the log."""
+        """Brings the catalog up to the end of the log."""
         if self.as_of:
             return
         with self._lock:

@@ -1,4 +1,4 @@
-"""Puts a question for results together as SQL over the catalog's table: which ones, in which order, after which one."""
+"""Builds the SQL of a search for results: conditions, order and the result to start after."""
 
 from __future__ import annotations
 
@@ -106,7 +106,9 @@ def search(
 
 def _after(catalog: Catalog, ordered: Sequence[Sql], alloc_id: str) -> Sql:
     """Which results come after that one in an order. SQLite puts NULL before every value, and after them in DESC."""
-    names = [(term.text.removesuffix(" DESC").removesuffix(" ASC"), term.text.endswith(" DESC")) for term in ordered]
+    names = [
+        (f"({term.text.removesuffix(' DESC').removesuffix(' ASC')})", term.text.endswith(" DESC")) for term in ordered
+    ]
     if len(names) > SORTED_PAGES_FIELDS_MAX * 8:
         raise UsageError("results that are sorted by so many fields are not paged", hint="sort by fewer fields")
     selected = ", ".join(["rowid", *(name for name, _ in names)])

@@ -37,7 +37,7 @@ class Ended:
 
     @property
     def exit_code(self) -> int:
-        """As a shell says it: 128 and the signal's number."""
+        """The exit code as a shell gives it: for a signal, 128 plus its number."""
         return 128 + self.signal if self.signal else self.code
 
     @property

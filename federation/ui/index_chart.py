@@ -8,7 +8,7 @@ from federation.charts.bars import Bar, bars
 from federation.charts.parallel import Row as Coordinates
 from federation.charts.parallel import Value, parallel
 from federation.charts.plane import Mark, scatter
-from federation.charts.states import region_class
+from federation.charts.states import REGION_CLASSES, region_class
 from federation.charts.svg import Chart
 from federation.errors import UsageError
 from federation.index import Row
@@ -26,12 +26,13 @@ def picture(rows: Sequence[Row], fields: Sequence[Field] | None = None, *, short
     columns = _columns(rows, fields)
     if not columns:
         raise UsageError(
-            "nothing to draw: these results have no metric that is a number, and no parameter that differs",
+            "nothing to draw: no result has a metric that is a number, and no parameter differs",
             hint="--plot draws parameters and metrics (fedml index list --columns params.lr,metrics.auc --plot FILE.svg)",
         )
     names = list(columns)
     regions = list(dict.fromkeys(row.region for row in rows))
     kinds = [region_class(regions.index(row.region)) for row in rows]
+    keys = {region_class(order): name for order, name in enumerate(regions[:REGION_CLASSES])}
     titles = [
         f"{short.get(row.alloc_id, row.alloc_id)}, {row.region}: "
         + ", ".join(f"{name} {number_text(columns[name][place])}" for name in names)
@@ -40,7 +41,7 @@ def picture(rows: Sequence[Row], fields: Sequence[Field] | None = None, *, short
     if len(names) == 1:
         return bars(
             [
-                Bar(short.get(row.alloc_id, row.alloc_id), number, kind=kind, title=title)
+                Bar(f"{short.get(row.alloc_id, row.alloc_id)} {row.region}", number, kind=kind, title=title)
                 for row, value, kind, title in zip(rows, columns[names[0]], kinds, titles, strict=True)
                 if (number := _number(value)) is not None
             ],
@@ -49,13 +50,12 @@ def picture(rows: Sequence[Row], fields: Sequence[Field] | None = None, *, short
     if len(names) == 2 and all(_is_numeric(values) for values in columns.values()):
         places = zip(*columns.values(), kinds, titles, strict=True)
         marks = [Mark(_or_nan(x), _or_nan(y), str(kind), str(title)) for x, y, kind, title in places]
-        keys = {region_class(order): name for order, name in enumerate(regions[:8])}
         return scatter(marks, x_label=names[0], y_label=names[1], label=f"{names[1]} against {names[0]}", names=keys)
     lines = [
         Coordinates(row.alloc_id, {name: columns[name][place] for name in names}, kinds[place], titles[place])
         for place, row in enumerate(rows)
     ]
-    return parallel(lines, names, label="results")
+    return parallel(lines, names, label="results", names=keys)
 
 
 def _columns(rows: Sequence[Row], fields: Sequence[Field] | None) -> Mapping[str, Sequence[Value]]:

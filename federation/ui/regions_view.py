@@ -116,7 +116,7 @@ def region_document(report: RegionReport) -> dict[str, Any]:
                 "namespace": job.namespace,
                 "since": _utc(job.submitted_s),
                 "run": job.run,
-                "slot": int(job.slot) if job.slot.isdecimal() else None,
+                "slot": int(job.slot) if job.slot else None,
                 "author": report.runs[job.run].author if job.run in report.runs else "",
             }
             for job in state.queue

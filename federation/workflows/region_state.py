@@ -4,6 +4,7 @@ the region is, but for further pages of long lists.
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -27,6 +28,8 @@ ASK_S = 5.0
 JOBS_MAX = 5_000
 """More jobs of a region than these, and a page more, are not read."""
 WAITING = "pending"
+LAST_MOMENT_S = datetime(9999, 12, 31, tzinfo=UTC).timestamp()
+_NUMBER = re.compile(r"[0-9]{1,9}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,10 +143,10 @@ def _live_job(stub: Mapping[str, Any]) -> LiveJob:
         str(stub.get("ParentID") or ""),
         str(stub.get("Namespace") or ""),
         str(stub.get("Status") or ""),
-        (stub.get("SubmitTime") or 0) / 1e9,
+        min(max((stub.get("SubmitTime") or 0) / 1e9, 0.0), LAST_MOMENT_S),
         run,
-        slot,
-        attempt,
+        slot if _NUMBER.fullmatch(slot) else "",
+        attempt if _NUMBER.fullmatch(attempt) else "",
         str(meta.get(SPEC_KEY) or ""),
     )
 

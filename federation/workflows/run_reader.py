@@ -102,6 +102,21 @@ class RunReader:
 
     def __init__(self, app: App) -> None:
         self._app = app
+        self._regions: dict[str, Sequence[str]] = {}
+
+    def regions(self, rows: Sequence[RunRow]) -> Mapping[str, Sequence[str]]:
+        """The regions that each of these runs may use, as its manifest has them; none for a run without one. Raises
+        StoreError."""
+
+        def read(run: str) -> Sequence[str]:
+            with suppress(NotFound):
+                return read_manifest(self._app.home, run).regions
+            return ()
+
+        missing = [row.run for row in rows if row.run not in self._regions]
+        with ThreadPoolExecutor(READ_THREADS) as pool:
+            self._regions.update(zip(missing, pool.map(read, missing), strict=True))
+        return {row.run: self._regions[row.run] for row in rows}
 
     def story(self, run: str) -> RunStory:
         """A run as its log and the index have it. Raises UsageError."""

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from federation.cli.options.common import ConfigOption, JsonOption, OpenOption, RunArgument
-
-if TYPE_CHECKING:
-    from federation.index.rows import RunRow
 
 UNDRIVEN_SHOWN = 3
 """So many runs get a line with the command that continues them."""
@@ -19,6 +15,13 @@ UNDRIVEN_SHOWN = 3
 
 def list_runs(
     job: Annotated[str | None, typer.Option("--job", metavar="ID", help="List only runs of this job.")] = None,
+    version: Annotated[
+        str | None, typer.Option("--version", metavar="V", help="List only runs of this version.")
+    ] = None,
+    name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="List only runs of this name.")] = None,
+    region: Annotated[
+        str | None, typer.Option("--region", metavar="REGION", help="List only runs that may use this region.")
+    ] = None,
     state: Annotated[
         str | None,
         typer.Option(
@@ -49,31 +52,33 @@ def list_runs(
     from dataclasses import replace
 
     from federation.cli.session import answer_json, note, opened
-    from federation.ui.run_view import show_runs
+    from federation.ui.run_view import runs_document, show_runs
     from federation.workflows.run_list import UNDRIVEN
     from federation.workflows.run_list import list_runs as listed
     from federation.workflows.run_reader import RunReader
 
     with opened(config) as project:
-        found = listed(RunReader(project), project.index, job=job, state=state, author=author, limit=limit)
+        found = listed(
+            RunReader(project),
+            project.index,
+            job=job,
+            version=version,
+            name=name,
+            state=state,
+            author=author,
+            region=region,
+            limit=limit,
+        )
         revision, short = project.index.revision, project.index.short_runs(row.run for row in found.rows)
     undriven = found.undriven
     if as_json:
-        answer_json({"revision": revision, "runs": [_row_document(row, undriven) for row in found.rows]})
+        answer_json(runs_document(found, revision))
     elif found.rows:
         show_runs([replace(row, state=UNDRIVEN) if row.run in undriven else row for row in found.rows], short)
         for run, driver in list(undriven.items())[:UNDRIVEN_SHOWN]:
             note(driver.remedy(run))
     if found.remark:
         note(found.remark)
-
-
-def _row_document(row: RunRow, undriven: Collection[str]) -> dict[str, Any]:
-    from dataclasses import asdict
-
-    from federation.index.rows import OPEN
-
-    return asdict(row) | {"is_driven": row.run not in undriven if row.state == OPEN else None}
 
 
 def show(

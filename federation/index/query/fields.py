@@ -82,7 +82,7 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """What fields there are: those of every result, and the metrics and parameters that some result has."""
+    """The fields that can be named: those of every result, and the metrics and parameters of some result."""
 
     metrics: Mapping[str, frozenset[Type]]
     params: frozenset[str]

@@ -47,7 +47,7 @@ CHARTS: dict[str, Make] = {
     ),
     "parallel": lambda text, href, values: parallel(
         [Row(text, {text: text, "n": value, "missing": None}, text, text, href) for value in values],
-        [text, "n", "missing"], label=text, brush={text: (0, 1), "n": (math.nan, 1)},
+        [text, "n", "missing"], names={text: text}, label=text, brush={text: (0, 1), "n": (math.nan, 1)},
     ),
     "lifecycle": lambda text, href, values: lifecycle([Task(text, text, text, True, text, href) for _ in values], label=text),
     "graph": lambda text, href, values: graph(
@@ -71,7 +71,7 @@ def sound(chart: Chart) -> None:
         assert all(re.fullmatch(r"-?\d+(\.\d+)?%?", place) for place in places), places
         assert all(float(element.get(name, "0").rstrip("%")) >= 0 for name in ("width", "height"))
         assert re.fullmatch(r"[MLHVChvz0-9. -]*", element.get("d", ""))
-    assert parsed(chart.standalone()).get("viewBox") == f"0 0 {chart.width or 720} {chart.height}"
+    assert parsed(chart.standalone()).get("viewBox") == f"0 0 {(chart.width or 720) + 24} {chart.height + 24}"
 
 
 @BY_NAME
