@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from regions.nomad import decode, task_history
+from tests.examples import examples
 
 ALLOCATION: dict[str, Any] = {
     "ID": "a",
@@ -92,7 +93,7 @@ def test_the_answer_itself_is_read(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", READERS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(data=st.data())
 def test_any_value_anywhere_is_read_or_not_of_nomads_shape(name: str, data: st.DataObject) -> None:
     read, answer = READERS[name]
