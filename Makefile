@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PYTHONDONTWRITEBYTECODE :=
 # What must be there for the tests: a missing one fails instead of being skipped.
-export FEDML_REQUIRE ?= file,s3,gcs,azure,seaweedfs,rclone,s3rver
+export FEDML_REQUIRE ?= file,s3,gcs,azure,seaweedfs,rclone,s3rver,browser
 
 .PHONY: demo test check types conformance chaos soak bench node-bundle format clean
 
@@ -63,6 +63,7 @@ format: .dev
 .dev:
 	@$(PYTHON) tools/environment.py demo dev
 	@$(PYTHON) tools/azurite.py
+	@$(PYTHON) tools/chromium.py
 
 clean:
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .hypothesis

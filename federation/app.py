@@ -38,7 +38,7 @@ from regions.storage import open_store
 from regions.storage.store import Store
 
 if TYPE_CHECKING:
-    from federation.deploy.rollout import Deployment
+    from federation.deploy.outcome import Deployment
     from regions.nomad.client import NomadRegion
 
 __all__ = ["App", "JobRequest", "PreparedJob"]

@@ -19,7 +19,8 @@
     ├── LogConflict                an entry was not written: its number is taken, or the change no longer holds
     ├── StoreRefused               a result's store that fedml.toml doesn't have for its region
     ├── PublishError               the artifact can't be published as it is, or a record can't be used
-    │   └── RecordTooNew           a record of a newer format; a FormatTooNew too
+    │   ├── RecordTooNew           a record of a newer format; a FormatTooNew too
+    │   └── Unpublishable          what a task wrote can't be published, on any node
     ├── CodeError                  code that can't be packed, or a pack that can't be unpacked
     ├── DevError                   the development federation
     ├── OutputLost                 standard output can't be written
@@ -95,6 +96,10 @@ class PublishError(FederationError):
 
 class RecordTooNew(PublishError, FormatTooNew):
     """A record has a newer format: a node runs a newer fedml, or claims to."""
+
+
+class Unpublishable(PublishError):
+    """What a task wrote can't be published, on any node."""
 
 
 class CodeError(FederationError):

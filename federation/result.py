@@ -68,6 +68,8 @@ class Key:
 
 
 CODE_SHA256 = "code_sha256"
+LEFT_OUT = "left_out"
+"""In the environment: what the record can't hold of the metrics and texts of the task, and why."""
 """In a record's environment: the name of the packed code that made it."""
 
 
@@ -273,9 +275,13 @@ def json_value(value: MetricValue | None) -> Any:
     return value
 
 
+AD_HOC = "nomad:"
+"""How the names of runs begin that fedml didn't dispatch."""
+
+
 def ad_hoc_run(region: str, child: str) -> str:
     """The run of a child that fedml didn't dispatch: one key segment, different for every child."""
-    return f"nomad:{_escaped(region)}:{_escaped(child)}"
+    return f"{AD_HOC}{_escaped(region)}:{_escaped(child)}"
 
 
 def _escaped(text: str) -> str:

@@ -30,6 +30,9 @@ METRICS_FILE = "metrics.json"
 CURVES_FILE = "metrics.jsonl"
 """In the output folder: one JSON object a line, `{"step": 10, "loss": 0.3}`. The curves of a running or finished task."""
 
+AT_FAULT = "Error in the code: "
+"""How the last line begins that a task writes where its code fails alike in every region."""
+
 CODE = "code/"
 """In each store: what the keys of packed code, and of the archive that fetches it, begin with."""
 _PACKED = re.compile(r"code/([0-9a-f]{64})\.tar\.gz")

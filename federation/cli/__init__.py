@@ -19,9 +19,9 @@ import threading
 from collections.abc import Sequence
 
 from federation.errors import OutputLost
+from federation.output.streams import Verbosity, screened_streams, set_verbosity, write_block, write_notes
+from federation.output.terminal import open_standard_streams
 from federation.publish.options import plain
-from federation.streams import Verbosity, screened_streams, set_verbosity, write_block, write_notes
-from federation.terminal import open_standard_streams
 from jobs.errors import FedmlError
 from regions.loopback import keep_loopback_from_proxies
 
@@ -53,7 +53,7 @@ def _interrupt(*_: object) -> None:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Runs one command line and returns its exit code. All output is screened (`federation.streams`)."""
+    """Runs one command line and returns its exit code. All output is screened (`federation.output.streams`)."""
     keep_loopback_from_proxies()
     with screened_streams():
         code = _run(arguments)

@@ -13,7 +13,7 @@ import typer
 from typer.models import OptionInfo
 
 from federation.cli.help_page import GENERAL, Command, CommandGroup
-from federation.streams import Verbosity, set_verbosity
+from federation.output.streams import Verbosity, set_verbosity
 
 VerboseOption = Annotated[
     bool,

@@ -9,7 +9,7 @@ import typer
 from federation.cli.command_app import CommandApp, QuietOption, VerboseOption, choose_verbosity
 from federation.cli.help_page import SETTINGS
 from federation.cli.lazy import lazy_group
-from federation.streams import write_line
+from federation.output.streams import write_line
 
 HELP = """Run machine-learning batch jobs over several HashiCorp Nomad regions as if they were one place.
 
@@ -22,6 +22,7 @@ Examples:
   fedml plan                                   see how it would spread
   fedml dispatch --regions us,eu --version 4   train, wait for all results
   fedml index list                             see all model versions
+  fedml ui                                     look at all of it in a browser
 """
 
 COMMANDS = (
@@ -38,6 +39,7 @@ COMMANDS = (
     "runs",
     "index",
     "stores",
+    "ui",
     "help",
 )
 """Commands in the order of the help. Each is a module of that name in this package, but for

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
     from federation.app import App, PreparedJob
     from federation.workflows.detach import Host
+    from federation.workflows.open_run import Opened
     from federation.workflows.request import RunRequest
     from federation.workflows.run_observers import ObserverOptions
-    from federation.workflows.runs import Opened
 
 
 def register(app: typer.Typer) -> None:

@@ -38,7 +38,7 @@ def _drive_run(
     drive: Callable[[Observe], RunOutcome],
 ) -> str:
     from federation.cli.session import answer_json_line, note
-    from federation.terminal import outliving_terminal
+    from federation.output.terminal import outliving_terminal
     from federation.ui.run_progress import progress_display
     from federation.ui.run_view import outcome_document, show_outcome
     from federation.workflows.run_observers import observers

@@ -216,13 +216,13 @@ def _show_region(region: SurveyedRegion) -> None:
 
 
 def _ask_url(question: str, default: str | None) -> str:
-    from federation.visible import visible_line
+    from federation.output.visible import visible_line
 
     return str(typer.prompt(visible_line(question), default=default, value_proc=_valid_url))
 
 
 def _valid_url(url: str) -> str:
-    from federation.visible import visible_line
+    from federation.output.visible import visible_line
     from federation.workflows.init_project import checked_url
     from jobs.errors import FedmlError
 

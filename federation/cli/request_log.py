@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from federation.streams import is_verbose, write_note
+from federation.output.streams import is_verbose, write_note
 
 
 class _Notes(logging.Handler):

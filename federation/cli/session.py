@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from federation.json_document import versioned
-from federation.streams import is_quiet, write_block, write_json, write_line, write_note
+from federation.output.json_document import versioned
+from federation.output.streams import is_quiet, write_block, write_json, write_line, write_note
 
 if TYPE_CHECKING:
     from federation.app import App

@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
-from federation.config.schema import Document, table_in
+from federation.config.schema import Document
 from federation.config.schema_places import NamespaceTable, SecretTable, StoreTable, Table
+from federation.config.validation import table_in
 
 BEGIN = "<!-- keys: begin -->"
 END = "<!-- keys: end -->"

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from federation.config.schema import validated
 from federation.config.schema_code import ToolTable
+from federation.config.validation import validated
 from federation.errors import ConfigError
 from federation.task.script_block import script_blocks
 

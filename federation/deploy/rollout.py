@@ -14,9 +14,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any, Protocol
 
+from federation.deploy.outcome import CHANGED, Deployed, Deployment
 from federation.errors import JobDrifted
 from jobs.errors import FedmlError
 from jobs.multiregion import EACH_FOR_ITSELF, Strategy
@@ -34,8 +34,6 @@ from jobs.nomad_json.drift import (
 )
 from regions.errors import Conflict, NotFound, PermissionDenied
 from regions.model import DryRun
-
-CHANGED = ("registered", "updated")
 
 
 class Registered(Protocol):
@@ -55,41 +53,6 @@ class Registrar(Protocol):
     def job(self, job_id: str) -> dict[str, Any]: ...
     def job_versions(self, job_id: str) -> list[dict[str, Any]]: ...
     def stop_job(self, job_id: str, *, purge: bool = False) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Deployed:
-    """One region's outcome.
-
-    `action` is registered, updated, unchanged, reverted (to what stood there before), skipped (another region had failed)
-    or failed (then `error` says why). `version` is Nomad's number of the version that stands there, -1 for none.
-    """
-
-    region: str
-    action: str
-    job_modify_index: int = 0
-    error: FedmlError | None = None
-    version: int = ABSENT_VERSION
-    version_before: int = ABSENT_VERSION
-
-
-@dataclass(frozen=True, slots=True)
-class Deployment:
-    """The outcomes of all regions, in the order of the rollout."""
-
-    job_id: str
-    spec_hash: str
-    regions: tuple[Deployed, ...]
-
-    @property
-    def failed(self) -> tuple[Deployed, ...]:
-        """Those that did not get the job, for a reason of their own."""
-        return tuple(one for one in self.regions if one.error is not None)
-
-    @property
-    def deployed_over(self) -> dict[str, int]:
-        """Region → the version that stood there before, of those that it changed (-1: none)."""
-        return {one.region: one.version_before for one in self.regions if one.action in CHANGED}
 
 
 def deploy(
@@ -301,29 +264,3 @@ def purge_isolated(clients: Sequence[Registrar], parent: str) -> dict[str, str]:
         except FedmlError as error:
             problems[client.name] = error.message
     return problems
-
-
-def standing_now(done: Deployed, job_id: str) -> str:
-    """Says how a revert ended."""
-    if done.error is not None:
-        return f"the job {job_id} could not be put back: {done.error}"
-    if done.version == ABSENT_VERSION:
-        return f"the job {job_id} was removed: there was none before"
-    return f"the job {job_id} is as it was before, as version {done.version}"
-
-
-def summary(deployment: Deployment) -> list[str]:
-    """Says in a line a region which version runs where, after a deployment failed."""
-    lines = []
-    for one in deployment.regions:
-        stands = "no job" if one.version == ABSENT_VERSION else f"version {one.version}"
-        match one.action:
-            case "failed":
-                lines.append(f"{one.region}: failed: {one.error}")
-            case "reverted":
-                lines.append(f"{one.region}: reverted, {stands} stands there as before")
-            case "skipped":
-                lines.append(f"{one.region}: left as it was")
-            case _:
-                lines.append(f"{one.region}: {one.action}, {stands}")
-    return lines

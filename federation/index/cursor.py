@@ -28,7 +28,7 @@ _KINDS = {**dict.fromkeys(RECORD_CHANGES, "commit"), "tag": "tag", "untag": "tag
 
 
 class Followed(Protocol):
-    """What is asked of an index."""
+    """The part of an index that a cursor reads."""
 
     def log(self, *, after: int = 0, limit: int | None = None) -> list[Revision]: ...
 
@@ -103,7 +103,7 @@ class Watcher:
 
 
 def events(entry: Revision) -> list[Event]:
-    """What happened in a revision, in its order; nothing in one that only brings back what was (`rebuild`)."""
+    """Returns the events of a revision in order; none for a revision that `rebuild` wrote, since they were reported before."""
     if any(change["type"] == "rebuild" for change in entry.changes):
         return []
     found: list[Event] = []

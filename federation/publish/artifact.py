@@ -13,7 +13,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from federation.errors import PublishError
+from federation.errors import PublishError, Unpublishable
 from federation.publish.provenance import data_origin, without_secrets
 from federation.result import (
     ENVIRONMENT_MAX,
@@ -39,6 +39,7 @@ DATA_FILE = "data.json"
 _NOTES_MAX = 20
 _CURVES_BYTES_MAX = 4 * 1024 * 1024
 """How much of the end of `metrics.jsonl` is read."""
+_AS_METRICS = 'write one JSON object, such as {"auc": 0.71}'
 NOTE_FILES = (METRICS_FILE, ENVIRONMENT_FILE, DATA_FILE)
 """Files with information for the record."""
 
@@ -79,9 +80,9 @@ def read_artifact(path: Path, *, ignore: Sequence[str] = ()) -> Artifact:
             f"{path} does not exist, so there is nothing to publish", hint="check what the previous task wrote"
         )
     if not paths:
-        raise PublishError(f"{path} holds no file to publish", hint="check the folder and the --ignore patterns")
+        raise Unpublishable(f"{path} holds no file to publish", hint="check the folder and the --ignore patterns")
     if len(paths) > FILES_MAX:
-        raise PublishError(
+        raise Unpublishable(
             f"{path} holds {len(paths):,} files; the limit is {FILES_MAX:,}",
             hint="publish an archive of them (tar, zip), or leave some out with --ignore",
         )
@@ -190,12 +191,12 @@ def _walk(root: Path, folder: str, ignore: Sequence[str]) -> Iterator[str]:
         if entry.is_symlink():
             target = Path(entry.path).resolve()
             if not target.is_relative_to(root):
-                raise PublishError(
+                raise Unpublishable(
                     f"{relative} is a link that leaves the folder",
                     hint="publish a copy of the file, or --ignore the link",
                 )
             if target.is_dir():
-                raise PublishError(
+                raise Unpublishable(
                     f"{relative} is a link to a folder", hint="--ignore it and publish the folder's files themselves"
                 )
         if entry.is_dir():
@@ -203,32 +204,48 @@ def _walk(root: Path, folder: str, ignore: Sequence[str]) -> Iterator[str]:
         elif entry.is_file():
             yield relative
         else:
-            raise PublishError(f"{relative} is not a regular file", hint="remove it or --ignore it")
+            raise Unpublishable(f"{relative} is not a regular file", hint="remove it or --ignore it")
 
 
 def _file(root: Path, relative: str) -> ResultFile:
     try:
         checked_key(relative)
     except InvalidStoreURL as error:
-        raise PublishError(f"file name {relative!r} can't be published: {error}", hint="rename the file") from None
+        raise Unpublishable(f"file name {relative!r} can't be published: {error}", hint="rename the file") from None
     with opened_source(root / relative) as source:
         return ResultFile(relative, source.size_bytes, source.sha256())
+
+
+def check_metrics(root: Path) -> None:
+    """Raises Unpublishable for a `metrics.json` that is there and isn't a JSON object."""
+    _object(root / METRICS_FILE)
+
+
+def _object(path: Path) -> dict[str, Any]:
+    """The members of a file that describes a result; none if it is missing. Raises Unpublishable."""
+    try:
+        with path.open("rb") as file:
+            parsed = parse_json(file.read(_NOTE_LIMITS.size_bytes_max + 1), source=path.name, limits=_NOTE_LIMITS)
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise Unpublishable(f"{path.name} can't be read: {error.strerror}") from error
+    except ForeignTextError as error:
+        raise Unpublishable(f"{path.name} {reason_of(error, path.name)}", hint=_AS_METRICS) from error
+    if not isinstance(parsed, dict):
+        raise Unpublishable(
+            f"{path.name} is {kind_of(parsed)}, not a JSON object of names and values", hint=_AS_METRICS
+        )
+    return parsed
 
 
 def _values(path: Path) -> tuple[dict[str, Any], list[str]]:
     """Reads the names and values of a file that describes a result, with notes on what can't be used. What a task spent hours
     on is published even if such a file is broken."""
     try:
-        with path.open("rb") as file:
-            parsed = parse_json(file.read(_NOTE_LIMITS.size_bytes_max + 1), source=path.name, limits=_NOTE_LIMITS)
-    except FileNotFoundError:
-        return {}, []
-    except OSError as error:
-        return {}, [f"{path.name} is left out: {error.strerror}"]
-    except ForeignTextError as error:
-        return {}, [f"{path.name} is left out: it {reason_of(error, path.name)}"]
-    if not isinstance(parsed, dict):
-        return {}, [f"{path.name} is left out: it is {kind_of(parsed)}, not a JSON object of names and values"]
+        parsed = _object(path)
+    except Unpublishable as error:
+        return {}, [f"{path.name} is left out: {error.message.replace(path.name, 'it', 1)}"]
     values: dict[str, Any] = {}
     for name, value in _flat(parsed):
         values[name] = Unusable("its name stands twice") if name in values else value

@@ -15,7 +15,7 @@ from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 from federation.errors import PublishError, UsageError
-from jobs.spec import looks_secret
+from jobs.dispatch_meta import looks_secret
 
 COMMIT_VARIABLE = "GIT_COMMIT"
 _GIT_TIMEOUT_S = 10.0

@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -27,18 +27,18 @@ from federation.publish.artifact import (
     read_metrics,
 )
 from federation.publish.provenance import found_origin, installed_versions, package_versions, platform_name
+from federation.publish.send import send
 from federation.publish.task_identity import Allocation, allocation_of
 from federation.publish.usage import task_usage
-from federation.result import MetricValue, ResultFile, ResultRecord
+from federation.result import ENVIRONMENT_MAX, LEFT_OUT, MetricValue, ResultRecord
+from federation.text import shortened
 from regions.storage import Store, open_store, parse_store_url, store_url
 from regions.storage.errors import AlreadyExists, InvalidStoreURL, NotFound, PermissionDenied
 from regions.storage.store import Create, Progress, checked_key
 from regions.store_config import StoreConfig
 
 DISTRIBUTION = "fedml-nomad"
-_MIB = 1 << 20
-FILES_AT_ONCE = ((2 * _MIB, 32), (4 * _MIB, 16), (16 * _MIB, 4))
-"""How many files of up to that many bytes are sent at once: 64 MiB in memory, as with the parts of a larger file."""
+_LEFT_OUT_CHARS = 1_000
 LEFT_RECORD = "fedml/result.json"
 """Path of the record's copy in the allocation's folder, for a coordinator that can read that but not the store."""
 
@@ -95,6 +95,9 @@ def publish(
     environment |= origin or {}
     record, left_out = _record(allocation, material, {**in_file, **(metrics or {})}, environment)
     notes += [*environment_notes, *left_out]
+    if notes and len(record.environment) < ENVIRONMENT_MAX:
+        left_out_text = shortened("; ".join(notes), _LEFT_OUT_CHARS)
+        record = replace(record, environment={**record.environment, LEFT_OUT: left_out_text})
     _check_keys(record)
     _check_record(record)
     store = open_store(config)
@@ -103,7 +106,7 @@ def publish(
     was_there = kept is not None
     if kept is None:
         if material.prefix is None:
-            _send(store, record, material.artifact)
+            send(store, record, material.artifact)
         kept, was_there = _write_record(store, record)
     notes += _copy_to_allocation(kept, environ)
     return PublishOutcome(
@@ -223,49 +226,6 @@ def _published_before(store: Store, record: ResultRecord) -> ResultRecord | None
             hint="a result is never replaced: dispatch again for a new one",
         )
     return kept
-
-
-def _send(store: Store, record: ResultRecord, artifact: Artifact) -> None:
-    """Sends the files. The smallest one goes first: if it exists, an earlier call was interrupted, and the files that it sent
-    are not sent again. Small files are sent in parallel, large ones one by one in parts."""
-    first, *others = sorted(record.files, key=lambda file: file.size_bytes)
-    is_another_try = _is_sent(store, record, first)
-    if not is_another_try:
-        _send_file(store, record, artifact, first)
-
-    def send(file: ResultFile) -> None:
-        if not (is_another_try and _is_sent(store, record, file)):
-            _send_file(store, record, artifact, file)
-
-    for size_bytes_max, at_once in FILES_AT_ONCE:
-        batch = [file for file in others if file.size_bytes <= size_bytes_max]
-        others = others[len(batch) :]
-        if not batch:
-            continue
-        from concurrent.futures import ThreadPoolExecutor
-
-        with ThreadPoolExecutor(at_once) as pool:
-            try:
-                for future in [pool.submit(send, file) for file in batch]:
-                    future.result()
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
-    for file in others:
-        send(file)
-
-
-def _is_sent(store: Store, record: ResultRecord, file: ResultFile) -> bool:
-    """Whether the store has the same bytes. If the node's role may only create, they are sent again."""
-    try:
-        info = store.stat(record.artifact_prefix + file.path)
-    except (NotFound, PermissionDenied):
-        return False
-    return (info.size_bytes, info.sha256) == (file.size_bytes, file.sha256)
-
-
-def _send_file(store: Store, record: ResultRecord, artifact: Artifact, file: ResultFile) -> None:
-    store.put_file(record.artifact_prefix + file.path, artifact.root / file.path, sha256=file.sha256)
 
 
 def _write_record(store: Store, record: ResultRecord) -> tuple[ResultRecord, bool]:

@@ -9,10 +9,10 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from federation.errors import UsageError
-from federation.json_document import versioned
+from federation.output.json_document import versioned
+from federation.output.streams import is_quiet, write_json, write_line, write_note
 from federation.publish.provenance import checked_parent, data_origin
 from federation.publish.publish import PublishOutcome, publish
-from federation.streams import is_quiet, write_json, write_line, write_note
 from federation.text import counted, size_text
 
 if TYPE_CHECKING:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from federation.errors import PublishError
 from federation.result import UNVERSIONED, Key, ad_hoc_run
 from jobs.code_run import PARAMS_KEY, params_of
+from jobs.dispatch_meta import looks_secret
 from jobs.errors import ForeignTextError
 from jobs.foreign import Members, parse_json
 from jobs.spec import (
@@ -24,7 +25,6 @@ from jobs.spec import (
     VERSION_KEYS,
     checked_version,
     is_key_segment,
-    looks_secret,
     variable_name,
 )
 

@@ -15,9 +15,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from federation.hook_command import run_hook
 from federation.manifest import Manifest
 from federation.run.brain.commands import Tell
+from federation.run.hook_command import run_hook
 
 _PROGRESS = ("dispatched", "running", "ended", "committed", "failed")
 

@@ -22,7 +22,7 @@ from federation.run.brain.commands import KeepLogs
 from federation.run.kept_logs import KeptAttempt, Redact, keep, keep_histories, redacted
 from federation.run.ports import RegionReader
 from jobs.errors import FedmlError
-from regions.nomad.decode import NOT_OF_NOMADS_SHAPE
+from regions.nomad.json_types import NOT_OF_NOMADS_SHAPE
 from regions.nomad.task_history import AllocationStory, TaskUsage, allocation_story
 from regions.storage.store import Store
 

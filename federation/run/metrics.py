@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 from federation.errors import UsageError
 from federation.loopback_only import loopback_only
 from federation.manifest import Manifest
+from federation.output.visible import visible_line
 from federation.run.brain.commands import Tell
 from federation.text import install_extra
-from federation.visible import visible_line
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry

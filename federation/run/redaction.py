@@ -21,6 +21,10 @@ _LOOKS = (
     re.compile(rb"(://[^\s:/@]{0,80}:)[^\s/@]{1,200}(?=@)"),
     re.compile(rb"(?i)([?&](?:sig|x-amz-signature|x-goog-signature|x-amz-credential|x-amz-security-token)=)[^\s&\"']+"),
     re.compile(rb"()\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"),
+    re.compile(
+        rb"()\b(?:gh[opsur]_|github_pat_|glpat-|xox[abeoprs]-|hf_|sk-(?:proj|ant|svcacct)-|[rs]k_live_|npm_|pypi-|hvs\.|AIza)"
+        rb"[\w-]{16,}"
+    ),
     re.compile(rb"()-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL),
 )
 """Group 1 stays. Every repetition before the match is decided is bounded: a task may write anything."""

@@ -23,8 +23,8 @@ from typing import Any
 
 from federation.errors import UsageError
 from jobs.code_run import COMMAND_KEY
+from jobs.dispatch_meta import META_BYTES_MAX, text_problem
 from jobs.foreign import Members, parse_json
-from jobs.spec import META_BYTES_MAX, text_problem
 
 PROJECT, REQUIREMENTS, SCRIPT, NONE = KINDS = ("project", "requirements", "script", "none")
 """Where the dependencies are declared: `uv.lock`, `requirements.txt`, the script's own block (PEP 723), nowhere."""

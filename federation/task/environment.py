@@ -26,8 +26,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Union
 
-from federation.errors import FederationError, UsageError
-from federation.streams import write_note
+from federation.errors import CodeError, FederationError, UsageError
+from federation.output.streams import write_note
 from federation.task.command_line import NONE, PROJECT, REQUIREMENTS, SCRIPT, Command
 from federation.task.process import Children, Ended
 from federation.task.script_block import script_blocks
@@ -37,6 +37,8 @@ from jobs.foreign import Members, parse_json
 
 _NAMES_FILES = re.compile(r"(?m)^\s*(-e|-r|-c|--editable|--requirement|--constraint|\.|/)|file:|@\s*\.|\bpath\s*=")
 """Dependencies on other files, which the text alone doesn't identify."""
+_LOCK_MISFITS = ("needs to be updated", "Failed to parse")
+"""What uv says of a lock that doesn't fit. It says so on every node."""
 _DONE = "fedml.json"
 _CAUSES = re.compile(r"(?m)^\s*(?:error|cause|Caused by|×|╰─▶|[├╰]─▶):?\s+(.*)$")
 
@@ -56,14 +58,14 @@ def prepare(
 ) -> Prepared:
     """Makes the environment, or finds it made. `task_folder` is this task's own.
 
-    Raises FederationError with the cause for one that can't be made, Stopped if the task is asked to end. After a crash an
+    Raises FederationError with the cause for one that can't be made (CodeError: on no node). After a crash an
     unfinished environment is left in uv's cache folder, and the next task makes it again.
     """
     if command.environment == NONE:
         return Prepared({}, (), {"environment": NONE})
     file = code / command.file
     if not file.is_file():
-        raise UsageError(
+        raise CodeError(
             f"{command.file}, which declares the dependencies, is not in the code", hint="pack it: see --code"
         )
     cache = _cache(environ, task_folder)
@@ -94,9 +96,11 @@ def _make(uv: str, kind: str, file: Path, folder: Path, environ: Mapping[str, st
     for step in steps[kind]:
         ended = children.run([uv, *step], cwd=file.parent, environ=environ, is_quiet=True)
         if ended.exit_code:
-            raise FederationError(
-                f"uv can't make the environment of {file.name}: {_cause(ended)}", hint=_advice(kind, file, ended.said)
-            )
+            problem = f"uv can't make the environment of {file.name}: {_cause(ended)}"
+            if any(text in ended.said for text in _LOCK_MISFITS):
+                script = f" --script {file.name}" if kind == SCRIPT else ""
+                raise CodeError(problem, hint=f"lock it again:  uv lock{script}, then run again")
+            raise FederationError(problem, hint=_advice(file, ended.said))
 
 
 def _cause(ended: Ended) -> str:
@@ -106,9 +110,7 @@ def _cause(ended: Ended) -> str:
     return ": ".join(dict.fromkeys([causes[0], *causes[1:2], causes[-1]]))[:600]
 
 
-def _advice(kind: str, file: Path, said: str) -> str:
-    if "needs to be updated" in said or "Failed to parse" in said:
-        return "lock it again:  uv lock" + (f" --script {file.name}" if kind == SCRIPT else "") + ", then run again"
+def _advice(file: Path, said: str) -> str:
     if "error sending request" in said or "Failed to fetch" in said or "network was disabled" in said:
         return "let the node reach the package index, or name another one by UV_INDEX_URL"
     if "not found in the package registry" in said or "No solution found" in said:

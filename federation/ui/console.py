@@ -16,8 +16,8 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from federation.streams import unscreened
-from federation.visible import visible, visible_line
+from federation.output.streams import unscreened
+from federation.output.visible import visible, visible_line
 
 PLAIN_WIDTH = 1000
 """Width without a terminal (a pipe, a log), so that no line is folded."""

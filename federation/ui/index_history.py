@@ -11,9 +11,9 @@ from federation.index.catalog.changes import UNREADABLE
 from federation.index.catalog.history import Difference, Revision, TagMove, Turn
 from federation.index.catalog.lineage import Lineage
 from federation.log import Change
+from federation.output.visible import visible_line
 from federation.result import ResultRecord
 from federation.ui.index_table import Short, aligned, indented, result_json, when_text
-from federation.visible import visible_line
 
 _CHANGES_SHOWN = 6
 _RESULT_CHANGES = ("add", "supersede", "late")

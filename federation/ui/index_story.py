@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from federation.index import Row, RunRow
 from federation.index.rows import Note
+from federation.output.visible import visible_line
 from federation.result import ResultRecord
 from federation.text import size_text
 from federation.ui.index_table import IN_FULL, Short, aligned, columns_of, indented, number_text, ranked, when_text
-from federation.visible import visible_line
 
 
 def result_story(

@@ -11,11 +11,11 @@ from rich.table import Column
 from rich.text import Text
 
 from federation.manifest import Manifest
+from federation.output.visible import visible_line
 from federation.run.brain.commands import Tell
 from federation.text import counted
 from federation.ui.console import Part, err, styled
 from federation.ui.run_count import RunCount
-from federation.visible import visible_line
 
 BAR_CHARS, BAR_CHARS_NARROW = 32, 12
 WIDE_CHARS = 100

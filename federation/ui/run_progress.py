@@ -8,13 +8,13 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, replace
 
-from federation.json_document import versioned
 from federation.manifest import Manifest
+from federation.output.json_document import versioned
+from federation.output.streams import is_quiet, is_verbose, write_json, write_note
+from federation.output.visible import visible_line
 from federation.run.brain.commands import Tell
-from federation.streams import is_quiet, is_verbose, write_json, write_note
 from federation.text import counted
 from federation.ui.slot_failures import params_text
-from federation.visible import visible_line
 
 SHOWN_ALWAYS = ("failing", "failed", "stopped", "retry", "lost", "back", "region", "cancel")
 """Kinds of events that are also printed as lines above the bars."""
@@ -60,7 +60,7 @@ def _print_line_of_code(tell: Tell) -> None:
     if tell.kind == "dispatched":
         tell = replace(tell, detail="")
     elif tell.kind == "committed":
-        tell = replace(tell, detail=tell.detail.partition(" ")[2].removeprefix("added"))
+        tell = replace(tell, detail=tell.detail.partition(" ")[2].removeprefix("added").removeprefix(", "))
     _print_line(tell)
 
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from federation.streams import is_quiet
+from federation.output.streams import is_quiet
 from regions.storage.store import Progress
 
 

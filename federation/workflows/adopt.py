@@ -27,8 +27,8 @@ from federation.result import ADOPTED, Key, ResultRecord
 from federation.run.brain.changes import Alloc, parse_entry
 from federation.run.slot_inputs import inputs_of
 from federation.workflows.run_access import Places
+from jobs.dispatch_meta import looks_secret
 from jobs.errors import FedmlError
-from jobs.spec import looks_secret
 from regions.model import Allocation, StoreConfig
 from regions.storage import Store, store_url
 from regions.storage.backend import backend_of

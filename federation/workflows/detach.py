@@ -11,7 +11,6 @@ Coordinators of a development federation run on this machine and read the projec
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,26 +18,33 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from federation.app import App
-from federation.config.build_places import TLS_FILES, TLS_FOLDER
+from federation.capacity import shortage_text
 from federation.config.model import Config
 from federation.errors import UsageError
 from federation.home import RunKeys
-from federation.probe import shortage_text
 from federation.run.brain.causes import cause_of
 from federation.run.inspection import last_line
 from federation.run.ports import RegionReader
 from federation.run.redaction import Redactor
+from federation.workflows.coordinator_job import (
+    CONFIG_META,
+    PAYLOAD_FILE,
+    RUN_META,
+    TASK,
+    coordinator_id,
+    coordinator_job,
+    stores_by_sdk,
+    tls_files,
+    tls_items,
+    variables_of,
+)
 from jobs.errors import FedmlError
 from regions.errors import NotFound
-from regions.model import Dispatched, Region, StoreConfig
+from regions.model import Dispatched
 from regions.nomad.decode import shortfall_from_json
 from regions.storage.backend import backend_of, is_folder
 from regions.storage.store import Store
 
-RUN_META = "fedml_resume"
-CONFIG_META = "fedml_config"
-TASK = "coordinate"
-PAYLOAD_FILE = "fedml.toml"
 TAKEN_UP_S = 60.0
 PAYLOAD_BYTES_MAX = 16 * 1024
 """Nomad's limit of a dispatch's payload."""
@@ -62,11 +68,6 @@ class Coordinator:
 
     region: str
     job_id: str
-
-
-def coordinator_id(config: Config) -> str:
-    """The ID of the job, the same for all runs of a federation."""
-    return f"fedml-coordinator-{config.name}"
 
 
 def coordinator_regions(app: App, names: Sequence[str]) -> list[Host]:
@@ -95,8 +96,8 @@ def check(config: Config, hosts: Sequence[Host]) -> None:
     problems = [*_not_portable(config)]
     if len(config.path.read_bytes()) > PAYLOAD_BYTES_MAX:
         problems.append(f"{config.path.name} is larger than the {PAYLOAD_BYTES_MAX} bytes that a dispatch carries")
-    files = _tls_items(config)
-    needed = [*_variables(config), *files]
+    files = tls_items(config)
+    needed = [*variables_of(config), *files]
     path = f"nomad/jobs/{coordinator_id(config)}"
     for host in hosts if needed else ():
         try:
@@ -192,119 +193,19 @@ def why_not(client: RegionReader, job_id: str) -> str:
     return f"{why}: {said}" if said and said not in why else why
 
 
-def coordinator_job(config: Config, region: Region) -> dict[str, Any]:
-    """Nomad's JSON of the job for one region. Without `CONFIG_META` the task reads fedml.toml from the payload."""
-    how, job_id, variables = config.coordinator, coordinator_id(config), _variables(config)
-    path = f"nomad/jobs/{job_id}"
-
-    def template(text: str, to: str, **more: Any) -> dict[str, Any]:
-        return {"EmbeddedTmpl": f'{{{{ with nomadVar "{path}" }}}}{text}{{{{ end }}}}', "DestPath": to, **more}
-
-    lines = "".join(f"{name}={{{{ .{name} | toJSON }}}}\n" for name in variables)
-    templates = [template(lines, "secrets/coordinator.env", Envvars=True)] if variables else []
-    items = {file: item for item, file in _tls_items(config).items()}
-    keys = [(key, items[file]) for key, file in _tls_files(config) if file in items]
-    templates += [template(f"{{{{ .{item} }}}}", f"secrets/tls/{key}") for key, item in keys]
-    task = {
-        "Name": TASK,
-        "Driver": how.driver,
-        "Config": {
-            "command": how.command,
-            "args": ["runs", "coordinate", f"${{NOMAD_META_{RUN_META}}}"],
-            **({"image": how.image} if how.image else {}),
-        },
-        "Env": {
-            "FEDML_CACHE_DIR": "${NOMAD_TASK_DIR}/cache",
-            "FEDML_AUTHOR": "fedml-coordinator@${NOMAD_REGION}",
-            **({TLS_FOLDER: "${NOMAD_SECRETS_DIR}/tls"} if keys else {}),
-        },
-        "DispatchPayload": {"File": PAYLOAD_FILE},
-        "Templates": templates,
-        "Resources": {"CPU": how.cpu_mhz, "MemoryMB": how.memory_mb},
-        "KillTimeout": 20_000_000_000,
-    }
-    return {
-        "ID": job_id,
-        "Name": job_id,
-        "Type": "batch",
-        "Region": region.nomad_region,
-        "Namespace": region.namespace,
-        "Datacenters": list(region.datacenters),
-        "ParameterizedJob": {"MetaRequired": [RUN_META], "MetaOptional": [CONFIG_META], "Payload": "optional"},
-        "TaskGroups": [
-            {
-                "Name": "coordinator",
-                "Count": 1,
-                "Tasks": [task],
-                "RestartPolicy": {
-                    "Attempts": 5,
-                    "Interval": 3_600_000_000_000,
-                    "Delay": 15_000_000_000,
-                    "Mode": "fail",
-                },
-                "ReschedulePolicy": {"Attempts": 5, "Interval": 86_400_000_000_000, "Delay": 30_000_000_000},
-            }
-        ],
-    }
-
-
-def _variables(config: Config) -> list[str]:
-    """The environment variables that a coordinator needs, each once: those that fedml.toml refers to, and those by which the
-    SDKs of other stores are given credentials. None in a development federation."""
-    if config.dev is not None:
-        return []
-    named = [reference.env for _, reference in config.secret_references() if reference.env]
-    for store in _stores_by_sdk(config):
-        named += backend_of(store.url).credential_names
-    return list(dict.fromkeys(named))
-
-
-def _stores_by_sdk(config: Config) -> list[StoreConfig]:
-    """The stores whose credentials the SDKs look for, where the nodes have none of their own."""
-    if config.dev is not None or config.coordinator.store_credentials == "nodes":
-        return []
-    return [
-        store for store in config.stores() if not (is_folder(store.url) or store.anonymous or store.secret_access_key)
-    ]
-
-
-def _tls_files(config: Config) -> list[tuple[str, Path]]:
-    """The files of `[regions.NAME.tls]`, each with its key."""
-    return [
-        (f"regions.{name}.tls.{which}", file)
-        for name, region in config.regions.items()
-        for which in TLS_FILES
-        if (file := getattr(region.tls, which)) is not None
-    ]
-
-
-def _tls_items(config: Config) -> dict[str, Path]:
-    """Item of the Nomad variable → the file whose content it holds, each file once. Empty where the clients have the files."""
-    if config.dev is not None or config.coordinator.tls_files == "nodes":
-        return {}
-    found: dict[Path, str] = {}
-    for key, file in _tls_files(config):
-        name, _, which = key.removeprefix("regions.").rpartition(".tls.")
-        item = "tls_" + re.sub(r"[^A-Za-z0-9]", "_", f"{name}_{which}")
-        while file not in found and item in found.values():
-            item += "_"
-        found.setdefault(file, item)
-    return {item: file for file, item in found.items()}
-
-
 def _not_portable(config: Config) -> Iterable[str]:
     for key, reference in config.secret_references():
         if reference.env is None:
             yield f"{key} is a {reference} of this machine: refer to an environment variable instead"
     if is_folder(config.home.url):
         yield f"the home store {config.home.url} is a folder: no other machine is sure to have it"
-    for store in _stores_by_sdk(config):
+    for store in stores_by_sdk(config):
         if store.profile or not backend_of(store.url).credential_names:
             what = f"uses the profile {store.profile!r}" if store.profile else "uses credentials"
             yield (
                 f"{store.url} {what} of this machine: refer to its key with secret_access_key, or, where the clients have an "
                 'identity that may use it, write  store_credentials = "nodes"  under [coordinator]'
             )
-    for key, file in _tls_files(config) if config.coordinator.tls_files == "nodes" else ():
+    for key, file in tls_files(config) if config.coordinator.tls_files == "nodes" else ():
         if file.is_relative_to(config.root):
             yield f"{key} is the file {file} of this project: name it by the absolute path that it has on the clients"

@@ -6,30 +6,31 @@ registered: the job is dispatched as it stands in the regions, after it was comp
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 
 from federation.app import App, JobRequest, PreparedJob
 from federation.deploy.job_diff import diff_of
+from federation.deploy.outcome import Deployed, Deployment, summary
 from federation.deploy.prepare import isolated
-from federation.deploy.rollout import Deployed, Deployment, check_drift, summary
-from federation.errors import NoPlace, UsageError
+from federation.deploy.rollout import check_drift
+from federation.errors import UsageError
+from federation.output.streams import is_verbose
 from federation.run.brain.events import RegionProbed
-from federation.streams import is_verbose
 from federation.text import counted
 from federation.workflows.deploy_conflicts import make_way
+from federation.workflows.dispatch_checks import Tell, check_answers, require_rights, warn_of_what_cannot_be_stopped
 from federation.workflows.first_questions import FirstAnswers, ask_first
+from federation.workflows.open_run import Opened, open_run
 from federation.workflows.plan import Preview, preview_checked
 from federation.workflows.registered import as_registered, not_registering
 from federation.workflows.request import DispatchRequest, RunRequest, check_for_job, check_request
-from federation.workflows.runs import Opened, Runs
 from federation.workflows.saved_plan import SavedPlan
 from jobs.errors import InvalidSpec
 from jobs.multiregion import EACH_FOR_ITSELF, Strategy, checked_on_failure
 from jobs.spec import RUN_KEYS
 
-Tell = Callable[[str], None]
 ROOM_AGE_MAX_S = 10.0
 """How old the preview's rooms may be when the coordinator begins with them."""
 
@@ -97,7 +98,7 @@ def begin(
     regions, deployed_over = dispatch.deployed(preview)
     # 4. Say what the token may not do, and what runs that are over had left behind.
     answers = {name: future.result() for name, future in dispatch.first.items() if name in preview.usable}
-    _warn_of_what_cannot_be_stopped(preview, answers, deployed_over, tell)
+    warn_of_what_cannot_be_stopped(preview, answers, deployed_over, tell)
     for name in regions:
         if stopped := answers[name].stopped:
             tell(f"{name:<10} {counted(stopped, 'attempt')} of runs that are over stopped")
@@ -108,7 +109,8 @@ def begin(
 
         put_into_stores(app, prepared, regions, packed, tell)
         late = put_into_late_stores(app, prepared, late, packed, tell)
-    opened = Runs(app).open(
+    opened = open_run(
+        app,
         dispatch.request,
         prepared,
         [name for name in prepared.rendered if name in regions or name in late],
@@ -143,8 +145,8 @@ class _Dispatch:
             preview = preview_checked(self.app, self.request, self.prepared, goes_on=self._goes_on)
             if self.saved is not None:
                 self.saved.check(self.app, preview)
-            _check_answers(preview, self.tell, skip_unreachable=self.skip_unreachable)
-            _require_rights({name: self.first[name].result().may_dispatch for name in preview.usable})
+            check_answers(preview, self.tell, skip_unreachable=self.skip_unreachable)
+            require_rights({name: self.first[name].result().may_dispatch for name in preview.usable})
             self.app.index.require_writable()
             changing = set(preview.changes).intersection(preview.usable)
             if not _waited(self.app, self.prepared, changing, self.how, self.tell):
@@ -229,42 +231,6 @@ def prepared_for(app: App, request: RunRequest, how: Deploying) -> PreparedJob:
     return prepared
 
 
-def _check_answers(preview: Preview, tell: Tell, *, skip_unreachable: bool) -> None:
-    preview.require_an_answer()
-    unanswered = [one for one in preview.unanswered if one.region not in preview.late]
-    if unanswered and not skip_unreachable:
-        missing = "; ".join(f"{one.problem}: {one.region} ({one.detail})" for one in unanswered)
-        raise UsageError(
-            f"{missing}; nothing was dispatched",
-            hint="choose others with --regions, or go on without them: --skip-unreachable",
-        )
-    for room in preview.plan.excluded:
-        if room.region in preview.late:
-            continue
-        tell(f"Left out: {room.region}: {room.excluded}{f', {room.detail}' if room.detail else ''}")
-    for region, warning in preview.warnings():
-        tell(f"{region}: {warning}")
-    if preview.plan.problems:
-        raise UsageError(
-            f"{'; '.join(preview.plan.problems)}; nothing was dispatched",
-            hint="see what fits:  fedml plan  with the same options",
-        )
-    if not preview.usable:
-        is_code = preview.request is not None and preview.request.code is not None
-        see = "see: fedml plan" if not is_code else "see what there is:  fedml regions list"
-        raise NoPlace("no region can take the job; nothing was dispatched", hint=see)
-
-
-def _require_rights(may_dispatch: Mapping[str, bool]) -> None:
-    """Raises UsageError for regions whose token may not dispatch, before a version is taken."""
-    denied = [name for name, may in may_dispatch.items() if not may]
-    if denied:
-        raise UsageError(
-            f"the token may not dispatch (dispatch-job) in: {', '.join(denied)}; nothing was dispatched",
-            hint="`fedml doctor --policy` prints the policy that it needs; or choose other regions with --regions",
-        )
-
-
 def _probed(
     app: App, preview: Preview, answers: Mapping[str, FirstAnswers], regions: Sequence[str]
 ) -> tuple[RegionProbed, ...]:
@@ -330,16 +296,3 @@ def _announce(opened: Opened, tell: Tell) -> None:
         tell(
             f"Version {manifest.version} has {counted(opened.existing_results, 'result')} already: these are added to it"
         )
-
-
-def _warn_of_what_cannot_be_stopped(
-    preview: Preview, answers: Mapping[str, FirstAnswers], deployed: Collection[str], tell: Tell
-) -> None:
-    """Warns of regions where attempts can't be stopped: that needs submit-job, as deploying does."""
-    for name, answer in answers.items():
-        may_submit = name in deployed or answer.may_submit is not False
-        if not (preview.snapshot.regions[name].may_plan and may_submit):
-            tell(
-                f"{name}: the token may not stop what it dispatches (submit-job): an attempt that is given up, or "
-                "cancelled, goes on there until it ends by itself"
-            )

@@ -14,7 +14,6 @@ from typing import Any
 
 from federation.app import App
 from federation.claims import (
-    AD_HOC,
     Bound,
     Expected,
     OpenedRun,
@@ -36,7 +35,7 @@ from federation.errors import IndexCorrupt
 from federation.home import manifest_keys, read_manifest, run_log
 from federation.log import Entry
 from federation.manifest import Manifest
-from federation.result import UNVERSIONED, ResultRecord
+from federation.result import AD_HOC, UNVERSIONED, ResultRecord
 from federation.run.brain.causes import refused_by
 from federation.run.brain.changes import Ack, Bind, Fail, parse_entry
 from federation.run.slot_inputs import inputs_of

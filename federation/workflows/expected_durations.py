@@ -13,6 +13,7 @@ from statistics import median
 
 from federation.home import run_log
 from federation.index import Index, RunRow
+from federation.result import AD_HOC
 from federation.run.timeline import timeline
 from jobs.errors import FedmlError, ForeignTextError
 from jobs.foreign import Members, parse_json
@@ -25,7 +26,7 @@ RUNS = 3
 def expected_durations(index: Index, home: Store, job: str, *, cache_dir: Path) -> dict[str, float]:
     """Region → median seconds of its slots in the newest run that used it. Regions that none of these runs used are left
     out."""
-    rows = [row for row in index.runs(job=job) if row.committed and row.closed and not row.run.startswith("nomad:")]
+    rows = [row for row in index.runs(job=job) if row.committed and row.closed and not row.run.startswith(AD_HOC)]
     found: dict[str, float] = {}
     for row in sorted(rows, key=lambda row: row.opened, reverse=True)[:RUNS]:
         found = {**_of_run(index, home, row, cache_dir), **found}

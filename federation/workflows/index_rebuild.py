@@ -12,9 +12,10 @@ from federation.errors import IndexCorrupt
 from federation.home import run_log
 from federation.index.home import read_home, refuse_other_federation
 from federation.index.maintenance.rebuild import apply_rebuild, plan_rebuild
-from federation.index.maintenance.rebuild_plan import RebuildPlan
+from federation.index.maintenance.rebuild_plan import RebuildPlan, RunEnd
 from federation.log import default_author
-from federation.run.brain.changes import Cancel, parse_entry
+from federation.run.brain.causes import Cause
+from federation.run.brain.changes import Cancel, Fail, Retry, parse_entry
 from federation.workflows.evidence import Evidence
 from jobs.errors import FedmlError
 from regions.storage.errors import IntegrityError
@@ -35,7 +36,7 @@ def rebuild(
         app.config.cache_dir,
         stores.of,
         stores.names,
-        partial(cancel_of, app.home),
+        partial(logged_end, app.home),
         Evidence(app).refusal,
         salvage=salvage,
         needs_catalog=needs_catalog,
@@ -44,11 +45,17 @@ def rebuild(
     return plan, 0 if is_dry else apply_rebuild(app.home, plan, author=default_author(), owner=app.owner)
 
 
-def cancel_of(home: Store, run: str) -> tuple[str, datetime] | None:
-    """Why and when the run was cancelled, as its own log says. None where it wasn't, or where the log can't be read."""
+def logged_end(home: Store, run: str) -> RunEnd:
+    """Why and when the run was cancelled, and which slots a rule stopped, as its own log says. Empty where the log can't be
+    read."""
+    stopped: set[int] = set()
     with suppress(FedmlError):
         for entry in run_log(home, run).refresh():
             for change in parse_entry(entry.changes):
                 if isinstance(change, Cancel):
-                    return change.reason, datetime.fromisoformat(entry.time)
-    return None
+                    return RunEnd((change.reason, datetime.fromisoformat(entry.time)), frozenset(stopped))
+                if isinstance(change, Fail) and change.cause is Cause.RULE:
+                    stopped.add(change.slot)
+                elif isinstance(change, Retry):
+                    stopped.difference_update(change.slots)
+    return RunEnd(None, frozenset(stopped))

@@ -7,8 +7,8 @@ from typing import Any
 
 from federation.app import App
 from federation.errors import FederationError, UsageError
-from federation.hook_command import run_hook
 from federation.index.cursor import Event, Watcher
+from federation.run.hook_command import run_hook
 from regions.storage.errors import Unavailable
 
 _ABOUT = ("event", "revision", "author", "reason")

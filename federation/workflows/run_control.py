@@ -59,9 +59,12 @@ def cancel(
     if row.state in CLOSED:
         return _already_closed(app, row, note)
     if ask is not None:
-        about = f"Run {row.run} of {row.job}: {_what_is_open(runs, row.run)}"
+        about = f"Run {row.run} of {row.job}: {what_is_open(runs, row.run)}"
         if not ask(about):
-            raise UsageError(f"{about}. Nothing was cancelled", hint=f"to cancel it:  fedml runs cancel {run} --yes")
+            raise UsageError(
+                f"{about}. Nothing was cancelled, because nobody agreed",
+                hint=f"to cancel it without a question, as where there is no terminal:  fedml runs cancel {run} --yes",
+            )
     if runs.cancel_unstarted(row.run, reason):
         note(f"Run {row.run}: cancelled. Nothing of it had been dispatched.")
         ended({"event": "end", "run": row.run, "state": "cancelled", "reason": reason})
@@ -69,7 +72,8 @@ def cancel(
     return drive(runs.manifest(row.run), lambda observe: runs.cancel(row.run, reason, observe))
 
 
-def _what_is_open(runs: Runs, run: str) -> str:
+def what_is_open(runs: Runs, run: str) -> str:
+    """What a cancel would stop: open slots, and their attempts by region."""
     if runs.is_unstarted(run):
         return "nothing of it was dispatched"
     story = runs.story(run)

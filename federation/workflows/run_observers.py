@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from federation.config.model import Config
 from federation.errors import UsageError
 from federation.manifest import Manifest
+from federation.output.visible import visible_json
 from federation.run.brain.commands import Tell
 from federation.run.hooks import Hooks
-from federation.visible import visible_json
 
 if TYPE_CHECKING:
     from federation.run.metrics import Metrics

@@ -6,18 +6,11 @@ import json
 from collections.abc import Mapping
 
 from jobs.code_run import PARAMS_KEY
+from jobs.dispatch_meta import META_BYTES_MAX, check_dispatch, check_payload, dispatch_meta, looks_secret, undeclared
 from jobs.errors import InvalidMeta
 from jobs.params.sweep import Asks, Inputs, Rows
 from jobs.params.values import params_json, text_of, typed
-from jobs.spec import (
-    META_BYTES_MAX,
-    JobShape,
-    check_dispatch,
-    check_payload,
-    dispatch_meta,
-    looks_secret,
-    undeclared,
-)
+from jobs.spec import JobShape
 
 
 def check_asks(

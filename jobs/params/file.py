@@ -16,11 +16,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from jobs.dispatch_meta import PAYLOAD_BYTES_MAX, text_problem
 from jobs.errors import ForeignTextError, InvalidMeta
 from jobs.foreign import Members, parse_json, unpacked
 from jobs.params.sweep import SLOTS_MAX, Asks, Kept, Payload, Rows, axes_of
 from jobs.params.values import Value, text_of, typed, value_problem
-from jobs.spec import PAYLOAD_BYTES_MAX, text_problem
 
 PAYLOADS_BYTES_MAX = 256 * 1024 * 1024
 """All payloads of one run together: a coordinator holds them in memory."""

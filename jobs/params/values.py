@@ -7,9 +7,9 @@ import math
 import re
 from collections.abc import Mapping
 
+from jobs.dispatch_meta import text_problem
 from jobs.foreign import kind_of
 from jobs.json_limits import Limits
-from jobs.spec import text_problem
 
 Value = str | int | float | bool
 

@@ -12,9 +12,11 @@ import nomad.api  # noqa: TID253 - this module is loaded only when a region is r
 
 from regions.errors import PermissionDenied, RegionUnreachable, UnexpectedAnswer
 from regions.model import Region
-from regions.nomad.decode import NOT_OF_NOMADS_SHAPE, server_version
+from regions.nomad.decode import server_version
+from regions.nomad.json_types import NOT_OF_NOMADS_SHAPE
+from regions.nomad.request import ANSWER_BYTES_MAX, Answer, Request
 from regions.nomad.sender import sender
-from regions.nomad.transport import ANSWER_BYTES_MAX, ROUNDS_WITHOUT_ANSWER, Answer, Request, Transport
+from regions.nomad.transport import ROUNDS_WITHOUT_ANSWER, Transport
 
 PAGE_SIZE = 1000
 T = TypeVar("T")
@@ -38,6 +40,11 @@ class RegionCalls:
         region = copy.copy(self)
         region._transport = self._transport.within(deadline_s, rounds=rounds)
         return region
+
+    @property
+    def address(self) -> str:
+        """The address that answered last; the first one before any did."""
+        return self._transport.address
 
     def close(self) -> None:
         """Close all connections, those of other threads too. A later call opens new ones."""
@@ -108,8 +115,9 @@ class RegionCalls:
         endpoint: type,
         *path: str,
         params: Mapping[str, Any],
+        items_max: int | None = None,
     ) -> tuple[list[dict[str, Any]], int]:
-        """A list over all its pages, and the first page's index.
+        """A list over all its pages, and the first page's index. Reads no further page when it has `items_max`.
 
         Each object comes once: Nomad 1.6 compares page tokens as text, so a page may begin too early when an index gains
         a digit. A page that brings nothing new ends the list, since it would come for ever.
@@ -121,11 +129,12 @@ class RegionCalls:
             answer = self._transport.call(Request(operation, endpoint, path, params=page))
             before = len(items)
             for number, item in enumerate(self._parse(operation, partial(_items, answer))):
-                items.setdefault(str(item.get("ID") or f"{before + number} without an ID"), item)
+                name = item.get("ID") or f"{before + number} without an ID"
+                items.setdefault(f"{item.get('Namespace')}/{name}", item)
             headers = answer.response.headers
             index = index or self._parse(operation, partial(_index_in, headers))
             next_token = headers.get("X-Nomad-NextToken", "")
-            if not next_token or len(items) == before:
+            if not next_token or len(items) == before or (items_max is not None and len(items) >= items_max):
                 return list(items.values()), index
 
     def _parse(self, operation: str, read: Callable[[], T]) -> T:

@@ -1,7 +1,7 @@
 """Reads values of `regions.model` from Nomad's JSON. Pure: no I/O.
 
-Every function here raises one of `NOT_OF_NOMADS_SHAPE` where the JSON isn't of Nomad's shape; the region client turns that
-into `UnexpectedAnswer`. Absent, null and empty mean the same, as they do for Nomad.
+Every function here raises one of `json_types.NOT_OF_NOMADS_SHAPE` where the JSON isn't of Nomad's shape; the region client
+turns that into `UnexpectedAnswer`. Absent, null and empty mean the same, as they do for Nomad.
 """
 
 from __future__ import annotations
@@ -11,16 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from jobs.errors import ForeignTextError
-from jobs.foreign import kind_of, parse_object
+from jobs.foreign import parse_object
 from jobs.json_limits import ANSWER_LIMITS
 from regions.model import Allocation, DryRun, Event, GroupShortfall, Node, TaskState
+from regions.nomad.json_types import counts_of, object_of, text_of, whole_of
+from regions.nomad.resources import device_model
 from regions.nomad.versions import parse_version
-
-NOT_OF_NOMADS_SHAPE = (
-    *(KeyError, IndexError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError, ForeignTextError),
-)
-"""What reading an answer may raise: a server that isn't Nomad, or one that lies, may answer anything."""
 
 _ERRORS = ("DriverError", "DownloadError", "ValidationError", "SetupError", "KillReason")
 _RELEASES = ("Leader Task Dead", "Main Tasks Dead")
@@ -52,9 +48,9 @@ def node_from_json(node: Mapping[str, Any]) -> Node:
         name for name, info in (node.get("Drivers") or {}).items() if info and info["Detected"] and info["Healthy"]
     }
     return Node(
-        id=_text(node, "ID"),
-        name=_text(node, "Name"),
-        datacenter=_text(node, "Datacenter"),
+        id=text_of(node, "ID"),
+        name=text_of(node, "Name"),
+        datacenter=text_of(node, "Datacenter"),
         is_ready=node["Status"] == "ready"
         and node.get("SchedulingEligibility") != "ineligible"
         and not node.get("Drain")
@@ -63,82 +59,60 @@ def node_from_json(node: Mapping[str, Any]) -> Node:
         memory_mb=_size(total, "Memory", "MemoryMB") - _size(reserved, "Memory", "MemoryMB"),
         drivers=frozenset(drivers),
         host_volumes=frozenset(node.get("HostVolumes") or {}),
-        node_class=_text(node, "NodeClass", ""),
-        node_pool=_text(node, "NodePool", ""),
-        devices=frozenset(f"{one['Vendor']}/{one['Type']}/{one['Name']}" for one in total.get("Devices") or ()),
+        node_class=text_of(node, "NodeClass", ""),
+        node_pool=text_of(node, "NodePool", ""),
+        devices={
+            device_model(device): sum(bool(object_of(one).get("Healthy")) for one in device.get("Instances") or ())
+            for device in total.get("Devices") or ()
+        },
     )
 
 
 def job_from_json(job: object) -> dict[str, Any]:
     """A job or its stub, as Nomad gives it. The types of the fields that fedml uses are checked."""
-    found = _object(job)
+    found = object_of(job)
     for name in ("ID", "ParentID", "Status", "DispatchIdempotencyToken", "Namespace", "Region", "Type"):
-        _text(found, name, "")
+        text_of(found, name, "")
     for name in ("JobModifyIndex", "ModifyIndex", "Version", "SubmitTime", "CreateIndex"):
-        _whole(found.get(name) or 0)
-    for name, value in _object(found.get("Meta") or {}).items():
+        whole_of(found.get(name) or 0)
+    for name, value in object_of(found.get("Meta") or {}).items():
         if not isinstance(value, str):
             raise TypeError(f"meta {name!a}")
-    for group in map(_object, found.get("TaskGroups") or ()):
+    for group in map(object_of, found.get("TaskGroups") or ()):
         for task in group.get("Tasks") or ():
-            _object(task)
+            object_of(task)
     return found
 
 
 def evaluation_from_json(evaluation: object) -> dict[str, Any]:
     """An evaluation, as Nomad gives it. The types of the fields that fedml uses are checked."""
-    found = _object(evaluation)
+    found = object_of(evaluation)
     for name in ("Status", "JobID"):
-        _text(found, name, "")
-    for metric in _object(found.get("FailedTGAllocs") or {}).values():
-        _object(metric)
+        text_of(found, name, "")
+    for metric in object_of(found.get("FailedTGAllocs") or {}).values():
+        object_of(metric)
     return found
 
 
 def summary_from_json(summary: object) -> dict[str, Any]:
     """A job's summary, as Nomad gives it: counts of children and of each group."""
-    found = _object(summary)
-    _counts(found, "Children")
-    for group in _object(found.get("Summary") or {}).values():
-        for count in _object(group).values():
-            _whole(count)
+    found = object_of(summary)
+    counts_of(found, "Children")
+    for group in object_of(found.get("Summary") or {}).values():
+        for count in object_of(group).values():
+            whole_of(count)
     return found
-
-
-def _text(values: Mapping[str, Any], name: str, default: str | None = None) -> str:
-    value = values[name] if default is None else values.get(name)
-    if value is None and default is not None:
-        return default
-    if not isinstance(value, str):
-        raise TypeError(f"{name} is {kind_of(value)}, not a text")
-    return value
-
-
-def _object(value: object) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise TypeError(f"{kind_of(value)} where an object should be")
-    return value
-
-
-def _whole(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{kind_of(value)} where a whole number should be")
-    return value
 
 
 def written_streams(files: object) -> frozenset[tuple[str, str]]:
     """(task, stdout or stderr) of each stream of which the list of an allocation's `alloc/logs` shows any bytes. Nomad names
     its files `TASK.STREAM.NUMBER`."""
     found = set()
-    for file in map(_object, files or ()):  # type: ignore[call-overload]
-        task, _, rest = _text(file, "Name").rpartition(".")[0].rpartition(".")
+    for file in map(object_of, files or ()):  # type: ignore[call-overload]
+        task, _, rest = text_of(file, "Name").rpartition(".")[0].rpartition(".")
         if task and rest in ("stdout", "stderr") and int(file.get("Size") or 0) > 0 and not file.get("IsDir"):
             found.add((task, rest))
     return frozenset(found)
-
-
-def _counts(values: Mapping[str, Any], name: str) -> dict[str, int]:
-    return {each: _whole(count) for each, count in _object(values.get(name) or {}).items()}
 
 
 def _size(resources: Mapping[str, Any], kind: str, unit: str) -> int:
@@ -147,26 +121,26 @@ def _size(resources: Mapping[str, Any], kind: str, unit: str) -> int:
 
 def allocation_from_json(alloc: Mapping[str, Any]) -> Allocation:
     """An allocation, from a list's stub, the whole object or an event's payload."""
-    found = _ALLOC_INDEX.search(_text(alloc, "Name"))
+    found = _ALLOC_INDEX.search(text_of(alloc, "Name"))
     if found is None:
         raise ValueError(f"allocation name {alloc['Name']!r} has no index")
     return Allocation(
-        id=_text(alloc, "ID"),
-        job_id=_text(alloc, "JobID"),
-        group=_text(alloc, "TaskGroup"),
+        id=text_of(alloc, "ID"),
+        job_id=text_of(alloc, "JobID"),
+        group=text_of(alloc, "TaskGroup"),
         index=int(found.group(1)),
-        node_id=_text(alloc, "NodeID", ""),
-        node_name=_text(alloc, "NodeName", ""),
-        client_status=_text(alloc, "ClientStatus"),
-        desired_status=_text(alloc, "DesiredStatus"),
-        next_allocation=_text(alloc, "NextAllocation", ""),
-        follow_up_eval=_text(alloc, "FollowupEvalID", ""),
+        node_id=text_of(alloc, "NodeID", ""),
+        node_name=text_of(alloc, "NodeName", ""),
+        client_status=text_of(alloc, "ClientStatus"),
+        desired_status=text_of(alloc, "DesiredStatus"),
+        next_allocation=text_of(alloc, "NextAllocation", ""),
+        follow_up_eval=text_of(alloc, "FollowupEvalID", ""),
         create_index=int(alloc.get("CreateIndex") or 0),
         modify_index=int(alloc.get("ModifyIndex") or 0),
         tasks={name: _task_state(state) for name, state in (alloc.get("TaskStates") or {}).items()},
         is_preempted=bool(alloc.get("PreemptedByAllocation")),
         is_moved=bool((alloc.get("DesiredTransition") or {}).get("Migrate")),
-        client_description=_text(alloc, "ClientDescription", ""),
+        client_description=text_of(alloc, "ClientDescription", ""),
     )
 
 
@@ -175,7 +149,7 @@ def _task_state(state: Mapping[str, Any]) -> TaskState:
     ended = next((event for event in reversed(events) if event.get("Type") == "Terminated"), None)
     types = _last_run([str(event.get("Type")) for event in events])
     return TaskState(
-        state=_text(state, "State"),
+        state=text_of(state, "State"),
         failed=bool(state["Failed"]),
         restarts=int(state.get("Restarts") or 0),
         last_event=_sentence(_telling(events)) if events else "",
@@ -251,11 +225,11 @@ def dry_run_from_json(answer: Mapping[str, Any]) -> DryRun:
     annotations = answer.get("Annotations") or {}
     return DryRun(
         job_modify_index=int(answer["JobModifyIndex"]),
-        diff_type=_text(diff, "Type", ""),
+        diff_type=text_of(diff, "Type", ""),
         shortfalls={
             group: shortfall_from_json(metric) for group, metric in (answer.get("FailedTGAllocs") or {}).items()
         },
-        warnings=_text(answer, "Warnings", ""),
+        warnings=text_of(answer, "Warnings", ""),
         diff=diff,
         preempted=len(annotations.get("PreemptedAllocs") or ()),
     )
@@ -267,9 +241,9 @@ def shortfall_from_json(metric: Mapping[str, Any]) -> GroupShortfall:
         nodes_evaluated=int(metric.get("NodesEvaluated") or 0),
         nodes_filtered=int(metric.get("NodesFiltered") or 0),
         nodes_exhausted=int(metric.get("NodesExhausted") or 0),
-        nodes_available=_counts(metric, "NodesAvailable"),
-        constraint_filtered=_counts(metric, "ConstraintFiltered"),
-        dimension_exhausted=_counts(metric, "DimensionExhausted"),
+        nodes_available=counts_of(metric, "NodesAvailable"),
+        constraint_filtered=counts_of(metric, "ConstraintFiltered"),
+        dimension_exhausted=counts_of(metric, "DimensionExhausted"),
     )
 
 
@@ -284,12 +258,12 @@ def events_from_line(line: bytes) -> tuple[int, list[Event]]:
 def _event(event: Mapping[str, Any]) -> Event:
     payload = event.get("Payload") or {}
     return Event(
-        topic=_text(event, "Topic"),
-        type=_text(event, "Type"),
-        key=_text(event, "Key"),
-        namespace=_text(event, "Namespace", ""),
+        topic=text_of(event, "Topic"),
+        type=text_of(event, "Type"),
+        key=text_of(event, "Key"),
+        namespace=text_of(event, "Namespace", ""),
         index=int(event["Index"]),
-        payload=_object(payload.get(event["Topic"]) or payload),
+        payload=object_of(payload.get(event["Topic"]) or payload),
     )
 
 

@@ -19,9 +19,11 @@ from jobs.errors import FedmlError
 from regions.call_limits import in_bytes
 from regions.errors import EventGap, PermissionDenied, RegionError, RegionSlow, RegionUnreachable, UnexpectedAnswer
 from regions.model import Event
-from regions.nomad.decode import NOT_OF_NOMADS_SHAPE, events_from_line
+from regions.nomad.decode import events_from_line
 from regions.nomad.error_mapping import Meaning, no_answer, read_refusal
-from regions.nomad.transport import Answer, Request, Transport
+from regions.nomad.json_types import NOT_OF_NOMADS_SHAPE
+from regions.nomad.request import Answer, Request
+from regions.nomad.transport import Transport
 
 HEARTBEAT_TIMEOUT_S = 75.0
 """Servers send a heartbeat each 10 seconds, since 1.11 each 30."""

@@ -12,7 +12,7 @@ import nomad.api.exceptions  # noqa: TID253 - this module is loaded only when a 
 import requests
 
 from regions.model import Region, TLSFiles
-from regions.nomad.transport import Request, Send
+from regions.nomad.request import Request, Send
 
 
 def sender(region: Region) -> Send:

@@ -15,9 +15,8 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Final, Protocol, TypeVar
+from dataclasses import replace
+from typing import Any, Final, TypeVar
 
 import requests
 
@@ -39,6 +38,7 @@ from regions.errors import (
 from regions.model import Region
 from regions.nomad.error_mapping import Meaning, Refusal, Silence, no_answer, read_refusal
 from regions.nomad.patience import Patience
+from regions.nomad.request import Answer, Request, Send
 from regions.nomad.sessions import new_session
 from regions.nomad.tls_files import tls_problem
 
@@ -49,8 +49,6 @@ CONNECT_TIMEOUT_S: Final = 5.0
 ROUNDS_WITHOUT_ANSWER: Final = 3
 FIRST_WAIT_S: Final = 0.1
 LONGEST_WAIT_S: Final = 2.0
-ANSWER_BYTES_MAX: Final = 64 << 20
-"""What an answer may have, packed and unpacked, unless its request says otherwise."""
 
 _DEFINITE: Final[dict[Meaning, type[RegionError]]] = {
     Meaning.NOT_FOUND: NotFound,
@@ -64,52 +62,6 @@ _PASSING: Final[dict[Meaning, type[RegionError]]] = {
     Meaning.UNCERTAIN: Throttled,
     Meaning.NOT_NOMAD: UnexpectedAnswer,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One request, ready to be sent to any address of the region: `endpoint` and `path` as the client library wants."""
-
-    operation: str
-    endpoint: type
-    path: tuple[str, ...] = ()
-    method: str = "get"
-    params: Mapping[str, Any] | None = None
-    json: Mapping[str, Any] | None = None
-    about: str = ""
-    """What it is about, for messages: `job train`."""
-    is_repeatable: bool = True
-    is_costly: bool = False
-    """A server works for it. It isn't sent again to one that took it and gave no answer in time."""
-    expects_json: bool = True
-    is_stream: bool = False
-    answer_bytes_max: int = ANSWER_BYTES_MAX
-    silence_s: float | None = None
-    """Of a stream: how long it may take until it begins; None: as long as one attempt."""
-
-
-class Send(Protocol):
-    """Sends a request once, follows no redirect. Returns any HTTP answer; raises requests.RequestException for none."""
-
-    def __call__(
-        self,
-        request: Request,
-        *,
-        address: str,
-        token: str,
-        session: requests.Session,
-        timeout: tuple[float, float],
-    ) -> requests.Response: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """An answer with a status below 300. `value` is its JSON, where JSON was expected."""
-
-    response: requests.Response
-    limits: CallLimits
-    """A stream is still read under them."""
-    value: Any = None
 
 
 class Transport:
@@ -133,6 +85,11 @@ class Transport:
         transport = copy.copy(self)
         transport._deadline_s, transport._rounds = min(deadline_s, self._deadline_s), rounds
         return transport
+
+    @property
+    def address(self) -> str:
+        """The address that answered last."""
+        return self._region.addresses[self._first]
 
     def close(self) -> None:
         """Close the pooled connections of all threads."""

@@ -18,7 +18,7 @@ from federation.capacity import CapacitySnapshot, RegionCapacity
 from federation.cli import session
 from federation.config.model import Config
 from federation.deploy.job_diff import JobDiff, RegionJob
-from federation.deploy.rollout import Deployed, Deployment
+from federation.deploy.outcome import Deployed, Deployment
 from federation.index import RunRow
 from federation.plan import Room, plan
 from federation.run.brain.commands import Tell, TellKind

@@ -26,7 +26,7 @@ def test_every_path_that_a_page_names_exists(page: str) -> None:
 
 
 def test_paths_are_found() -> None:
-    assert named_paths("see `federation/log.py`, `docs/` and `other/log.py`") == {"federation/log.py", "docs/"}
+    assert named_paths("see `federation/app.py`, `docs/` and `other/log.py`") == {"federation/app.py", "docs/"}
 
 
 def test_each_decision_has_a_row_with_status_and_date() -> None:

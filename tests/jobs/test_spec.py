@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from jobs.dispatch_meta import check_dispatch, looks_secret
 from jobs.errors import InvalidMeta, InvalidSpec
-from jobs.spec import check_dispatch, checked_version, deciding_tasks, looks_secret, shape_of
+from jobs.spec import checked_version, deciding_tasks, shape_of
 
 
 def job(**changes: Any) -> dict[str, Any]:

@@ -241,7 +241,7 @@ def export(
     """
     from federation.cli.session import answer_json, note, opened
     from federation.errors import UsageError
-    from federation.streams import data_output
+    from federation.output.streams import data_output
     from federation.workflows.index_export import export_to, format_of
 
     kind = format_of(as_format, to)

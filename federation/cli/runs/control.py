@@ -160,7 +160,7 @@ def coordinate(run: RunArgument, config: ConfigOption = None) -> None:
     import os
 
     from federation.cli.session import note, opened
-    from federation.terminal import outliving_terminal
+    from federation.output.terminal import outliving_terminal
     from federation.ui.run_progress import progress_display
     from federation.ui.run_view import end_document, end_line
     from federation.workflows.detach import coordinator_config

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,7 +16,8 @@ from federation.index.maintenance.problem import Problem
 from federation.index.maintenance.recovery import Remembered
 from federation.log import Change, Entry, timestamp
 from federation.manifest import Manifest
-from federation.result import Key, ResultRecord
+from federation.result import AD_HOC, Key, ResultRecord
+from federation.text import counted
 from jobs.errors import FedmlError
 from regions.storage.store import Store
 
@@ -23,8 +25,16 @@ _BATCH = 200
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-ReadCancel = Callable[[str], tuple[str, datetime] | None]
-"""Why and when a run was cancelled, as its own log says; None where it wasn't."""
+@dataclass(frozen=True, slots=True)
+class RunEnd:
+    """What a run's own log says of its end: why and when it was cancelled, and the slots that a rule stopped."""
+
+    cancel: tuple[str, datetime] | None = None
+    stopped: frozenset[int] = frozenset()
+
+
+ReadEnd = Callable[[str], RunEnd]
+"""Reads that log; empty where it can't be read."""
 
 
 @dataclass(slots=True)
@@ -59,12 +69,12 @@ class Replay:
         plan: RebuildPlan,
         memory: dict[int, Remembered],
         there: dict[int, Entry],
-        read_cancel: ReadCancel,
+        read_end: ReadEnd,
     ) -> None:
         self._home = home
         self._plan = plan
         self._memory = memory
-        self._read_cancel = read_cancel
+        self._read_end = read_end
         self._candidates = plan.found.candidates
         self._entered: set[str] = set()
         self._winners: dict[Key, str] = {}
@@ -136,7 +146,7 @@ class Replay:
         return {"type": kind, "record": record.to_dict()}
 
     def _follow(self, change: Change) -> None:
-        """Keep in mind what an entered change means for what comes after it."""
+        """Notes what a change means for later ones."""
         match change["type"]:
             case "open":
                 self._opened.add(change["run"])
@@ -189,7 +199,7 @@ class Replay:
 
     def _cancelled(self, run: str, candidates: list[Candidate]) -> list[Change]:
         """Where the run was cancelled: the results that its store had before, then the cancel. All others are late."""
-        cancel = self._read_cancel(run)
+        cancel = self._read_end(run).cancel
         if cancel is None:
             return []
         reason, moment = cancel
@@ -202,9 +212,15 @@ class Replay:
     def _finished(self, run: str, manifest: Manifest | None) -> list[Change]:
         if manifest is None or run in self._closed:
             return []
-        won = sum(1 for key in self._winners if key.run == run)
-        is_done = won >= manifest.expected_keys
-        return [{"type": "close", "run": run, "state": "done", "reason": ""}] if is_done else []
+        won = Counter(key.slot for key in self._winners if key.run == run)
+        keys_a_slot = manifest.expected_keys // manifest.slots
+        missing = [slot for slot in range(manifest.slots) if won[slot] < keys_a_slot]
+        stopped = self._read_end(run).stopped if missing else frozenset[int]()
+        if not stopped.issuperset(missing):
+            return []
+        is_empty = len(missing) == manifest.slots
+        reason = f"a rule stopped {'all of its ' * is_empty}{counted(len(missing), 'slot')}" if missing else ""
+        return [{"type": "close", "run": run, "state": "failed" if is_empty else "done", "reason": reason}]
 
     def _is_own(self, manifest: Manifest | None, record: ResultRecord) -> bool:
         """Whether the result is of the run that it names. If not, it becomes a problem."""
@@ -262,7 +278,7 @@ class Replay:
                 + (f": what came after revision {last} is known from the stores only" if last else "")
             )
         without = {one.record.key.run for one in left.values()} - manifests.keys() - self._opened
-        if without := {run for run in without if not run.startswith("nomad:")}:
+        if without := {run for run in without if not run.startswith(AD_HOC)}:
             unknown.append(f"what runs without a manifest expected, or whether they were cancelled: {len(without)}")
         missing = sorted(set(range(1, max(self._memory, default=0) + 1)) - self._memory.keys())
         if missing:
@@ -270,7 +286,7 @@ class Replay:
 
 
 def _moment(written: str) -> datetime:
-    """A time that a store or a manifest says; the beginning of all time where it says none."""
+    """Parses a time of a store or a manifest. Returns the earliest time if there is none."""
     try:
         return datetime.fromisoformat(written).astimezone(UTC)
     except (ValueError, OverflowError):

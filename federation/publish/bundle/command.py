@@ -11,11 +11,11 @@ from importlib import metadata
 from typing import NoReturn
 
 from federation.errors import UsageError
+from federation.output.streams import screened_streams, write_error
+from federation.output.terminal import open_standard_streams
 from federation.publish.options import CHECK, LISTS, PATH, TEXTS, Given
 from federation.publish.publish import DISTRIBUTION
 from federation.publish.report import carry_out
-from federation.streams import screened_streams, write_error
-from federation.terminal import open_standard_streams
 from jobs.errors import FedmlError
 from regions.loopback import keep_loopback_from_proxies
 

@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from jobs.code_run import AT_FAULT
 from regions.model import Allocation, TaskState
 
 
@@ -43,6 +44,8 @@ class Cause(StrEnum):
     """The region takes the job no more (it was changed, or removed)."""
     INPUT = "input"
     """The region refused the slot's own meta or payload: it would be refused everywhere."""
+    CODE = "code"
+    """The code of `fedml run` can't give a result in any region: a lock that doesn't fit, output that can't be published."""
     SHARE = "share"
     """Another run used the rest of a limit of [shares] at the same moment: it was never dispatched."""
     CANCELLED = "cancelled"
@@ -77,6 +80,7 @@ CONSEQUENCES: Mapping[Cause, Consequence] = {
     Cause.REGION_LOST: Consequence(is_own=False, is_counted=False),
     Cause.REFUSED: Consequence(is_own=False, is_counted=False),
     Cause.INPUT: Consequence(is_own=True, is_counted=True, is_final=True),
+    Cause.CODE: Consequence(is_own=True, is_counted=True, is_final=True),
     Cause.SHARE: Consequence(is_own=False, is_counted=False),
     Cause.CANCELLED: Consequence(is_own=False, is_counted=False),
     Cause.RULE: Consequence(is_own=False, is_counted=False),
@@ -92,6 +96,7 @@ _REMEDIES = {
     "adopt": " where `adopt` in fedml.toml looks",
 }
 STOPPED = "its job was stopped by somebody else"
+_ERROR = "Error: "
 _END_UNKNOWN = (Cause.VANISHED, Cause.REGION_LOST, Cause.NO_RESULT)
 _TIME_IS_OVER = "exceeded max_run_duration"
 
@@ -147,6 +152,16 @@ def cause_of(allocation: Allocation, *, is_job_stopped: bool = False) -> tuple[C
         return Cause.STOPPED, STOPPED
     killed = next((name for name, task in allocation.tasks.items() if task.is_killed and not task.is_released), "")
     return Cause.EXIT, f"task {killed}: killed by Nomad" if killed else f"allocation {allocation.client_status}"
+
+
+def explained(cause: Cause, reason: str, last_line: str, *, is_code: bool) -> tuple[Cause, str]:
+    """Adds the last line that the task wrote. A task of `fedml run` (`is_code`) says in it how the command ended, and whether
+    it would end so everywhere; then nothing is said twice."""
+    if is_code and last_line.startswith(AT_FAULT):
+        return Cause.CODE, last_line.removeprefix(AT_FAULT)
+    if is_code and last_line.startswith(_ERROR):
+        return cause, last_line.removeprefix(_ERROR)
+    return cause, f"{reason}: {last_line}" if last_line else reason
 
 
 def _cause_of_task(name: str, task: TaskState) -> tuple[Cause, str]:

@@ -3,18 +3,33 @@
 from __future__ import annotations
 
 import heapq
+import math
 
 from federation.claims import Bound
+from federation.result import LEFT_OUT, ResultRecord
 from federation.run.brain.causes import Cause, nothing_published, refused_by
 from federation.run.brain.commands import Commit, Look
 from federation.run.brain.endings import Ends
 from federation.run.brain.events import CommitFailed, Committed, Looked
 from federation.run.brain.state import Attempt, GroupIndex, Logged, RunState, Search
 from federation.run.brain.transitions import SlotState
+from federation.text import shortened
 from regions.model import Allocation
 
+_REMARK_CHARS = 200
 LOOKS = 2
 """How often a record is looked for before it counts as missing."""
+
+
+def _remarks(record: ResultRecord) -> list[str]:
+    """What a person should know of a result that counts: metrics that aren't finite, and what the record leaves out."""
+    odd = [
+        f"{name} is {value:g}"
+        for name, value in record.metrics.items()
+        if isinstance(value, float) and not math.isfinite(value)
+    ]
+    left_out = record.environment.get(LEFT_OUT, "")
+    return [shortened(text, _REMARK_CHARS) for text in (", ".join(odd), left_out) if text]
 
 
 class Results:
@@ -148,7 +163,7 @@ class Results:
             if (key.group, key.index) not in slot.committed:
                 known = 0 < record.attempt <= len(slot.attempts)
                 attempt = slot.attempts[record.attempt - 1] if known else slot.last
-                detail = f"{key.group}[{key.index}] {outcome}"
+                detail = ", ".join((f"{key.group}[{key.index}] {outcome}", *_remarks(record)))
                 self._state.tell("committed", attempt=attempt, slot=key.slot, detail=detail)
             giver = event.givers.get(key, 0 if outcome == "superseded" else record.attempt)
             self.has(key.slot, (key.group, key.index), giver)

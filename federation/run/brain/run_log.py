@@ -31,6 +31,7 @@ from federation.run.brain.changes import (
     Unusable,
 )
 from federation.run.brain.commands import Append, ReadLog
+from federation.run.brain.contradictions import contradiction
 from federation.run.brain.dispatching import Dispatching
 from federation.run.brain.endings import Ends
 from federation.run.brain.events import Appended, AppendRefused, CancelRequested, LogRead, Pair, Resumed
@@ -213,43 +214,11 @@ class LogView:
     def _usable(self, entry: Entry) -> Iterator[Change]:
         """The changes of an entry that can be used, one by one as they are obeyed; a note is given for each other one."""
         for change in entry:
-            problem = change.problem if isinstance(change, Unusable) else self._contradiction(change)
+            problem = change.problem if isinstance(change, Unusable) else contradiction(self._state, change)
             if problem:
                 self._state.tell("run", detail=f"entry {self._head} of the run log: {problem}; it is passed over")
             elif not isinstance(change, Unusable | Unknown):
                 yield change
-
-    def _contradiction(self, change: Read) -> str:
-        """What a change names and the run doesn't have."""
-        match change:
-            case Bind() | Ack() | Fail() | Measure() | Trouble():
-                return self._contradiction_of_attempt(change)
-            case Done():
-                manifest = self._state.manifest
-                if manifest.results != "none" or change.index >= manifest.groups.get(change.group, 0):
-                    return f"it says that {change.group[:80]!a}[{change.index}] is done, which only the index may say"
-                return self._contradiction_of_attempt(change)
-            case Exclude() | Rebind():
-                return self._foreign_region(change.region)
-            case Halt():
-                return next(filter(None, map(self._foreign_region, change.revert)), "")
-            case Retry() if not all(slot < len(self._state.slots) for slot in change.slots):
-                return f"it retries a slot beyond the last, {len(self._state.slots) - 1}"
-        return ""
-
-    def _contradiction_of_attempt(self, change: OfAttempt | Done | Measure | Trouble) -> str:
-        slots = self._state.slots
-        if change.slot >= len(slots):
-            return f"it names slot {change.slot} of {len(slots)}"
-        if isinstance(change, Bind):
-            if change.region not in self._state.manifest.regions:
-                return f"it binds a slot to region {change.region[:80]!a}, which the manifest doesn't have"
-        elif change.attempt > sum(Logged.BINDING in attempt.logged for attempt in slots[change.slot].attempts):
-            return f"it names attempt {change.attempt} of slot {change.slot}, which was never bound"
-        return ""
-
-    def _foreign_region(self, region: str) -> str:
-        return "" if region in self._state.regions else f"it names region {region[:80]!a}, which the run doesn't have"
 
     def _their_failure(self, change: Fail) -> None:
         self._attempt(change).logged |= Logged.END

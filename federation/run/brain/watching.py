@@ -8,7 +8,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Mapping
 
-from federation.run.brain.causes import STOPPED, Cause, cause_of, has_ended_well
+from federation.run.brain.causes import STOPPED, Cause, cause_of, explained, has_ended_well
 from federation.run.brain.changes import Alloc, Done, Trouble
 from federation.run.brain.commands import Inspect
 from federation.run.brain.endings import Ends
@@ -240,7 +240,8 @@ class Watching:
             return
         if bad:
             cause, reason = cause_of(bad[0], is_job_stopped=event.is_stopped)
-            attempt.verdict = (cause, f"{reason}: {event.last_line}" if event.last_line else reason)
+            is_code = self._state.manifest.code is not None
+            attempt.verdict = explained(cause, reason, event.last_line, is_code=is_code)
             self.look_for_results(event.slot, attempt)  # it may have published before it failed
         elif not latest and not event.is_stopped:
             reason = f"Nomad ended its job in {attempt.region} without an allocation"

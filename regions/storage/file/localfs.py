@@ -5,9 +5,11 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from regions.storage.errors import (
     InvalidStoreURL,
@@ -64,6 +66,16 @@ def _store_error(error: OSError, store: str, operation: str, key: str, *, is_wri
         kind = Unavailable
         hint = "check the disk or the network mount"
     return kind(message, store=store, operation=operation, key=key, hint=hint)
+
+
+@contextmanager
+def opened_regular(target: Path) -> Iterator[BinaryIO]:
+    """The file, open for reading. Only regular files count: a pipe would be waited for, a device read for ever."""
+    number = os.open(target, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(number, "rb") as file:
+        if not stat.S_ISREG(os.fstat(number).st_mode):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(target))
+        yield file
 
 
 @contextmanager

@@ -23,15 +23,14 @@ store's back is refused by `get` with IntegrityError. Keys are case-sensitive wh
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 from regions.storage.errors import (
     IntegrityError,
@@ -44,6 +43,7 @@ from regions.storage.file.localfs import (
     folder_lock,
     identity_of,
     mapped_errors,
+    opened_regular,
     remove_quietly,
     sync_folder,
     write_all,
@@ -133,7 +133,7 @@ class FileStore(Store):
         target = file_of(self._root, checked_key(key))
         for _ in range(TRIES):
             try:
-                with mapped_errors(self.url, "get", key), _opened(target) as file:
+                with mapped_errors(self.url, "get", key), opened_regular(target) as file:
                     status = os.fstat(file.fileno())
                     if limit_bytes is not None and status.st_size > limit_bytes:
                         raise self.too_large(key, status.st_size, limit_bytes)
@@ -149,7 +149,7 @@ class FileStore(Store):
     def get_range(self, key: str, start: int, size_bytes: int) -> bytes:
         """See `Store.get_range`."""
         target = file_of(self._root, checked_key(key))
-        with mapped_errors(self.url, "get", key), _opened(target) as file:
+        with mapped_errors(self.url, "get", key), opened_regular(target) as file:
             file.seek(start)
             return file.read(size_bytes)
 
@@ -160,7 +160,7 @@ class FileStore(Store):
         partial = path.with_name(f".{path.name[:60]}.{os.urandom(8).hex()}.part")
         try:
             for _ in range(TRIES):
-                with mapped_errors(self.url, "get_file", key), _opened(target) as source:
+                with mapped_errors(self.url, "get_file", key), opened_regular(target) as source:
                     status = os.fstat(source.fileno())
                     with mapped_errors("", "write", str(path), is_write=True), partial.open("wb") as file:
                         sha256 = copied(SourceFile(target, source.fileno()), file.fileno(), progress)
@@ -289,16 +289,6 @@ class FileStore(Store):
             note.get("content_type", _BINARY),
             note.get("metadata", {}),
         )
-
-
-@contextmanager
-def _opened(target: Path) -> Iterator[BinaryIO]:
-    """The file, open for reading. Only regular files count: a pipe would be waited for, a device read for ever."""
-    number = os.open(target, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(number, "rb") as file:
-        if not stat.S_ISREG(os.fstat(number).st_mode):
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(target))
-        yield file
 
 
 def _too_fast(store: str, operation: str, key: str) -> Unavailable:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from federation.probe import free_slots
+from federation.capacity.probe import free_slots
 from jobs.spec import shape_of
 from regions.errors import NotFound
 

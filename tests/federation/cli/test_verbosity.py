@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from federation.cli import run
+from federation.output.streams import Verbosity, set_verbosity
 from federation.run.brain.commands import Tell
-from federation.streams import Verbosity, set_verbosity
 from federation.ui.run_progress import progress_display
 from regions.storage.errors import Unavailable
 from regions.storage.retry import Patience, Retries

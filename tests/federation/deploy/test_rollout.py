@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from federation.deploy.rollout import Deployed, deploy, purge_isolated, revert, summary
+from federation.deploy.outcome import Deployed, summary
+from federation.deploy.rollout import deploy, purge_isolated, revert
 from federation.errors import JobDrifted
 from jobs.multiregion import EACH_FOR_ITSELF, Strategy
 from jobs.nomad_json.drift import MARK_KEY, standing_of

@@ -170,6 +170,6 @@ def test_a_home_that_answers_not_found_twice_in_a_row_is_not_taken_for_lost(
 
     monkeypatch.setattr(memory_store, "get_small", stale_read)
     monkeypatch.setattr(memory_store, "exists", stale_exists)
-    monkeypatch.setattr("federation.log.time.sleep", lambda seconds: None)
+    monkeypatch.setattr("federation.log.log.time.sleep", lambda seconds: None)
     assert [row.run for row in open_index(memory_store, "cache").runs()] == ["run-1"]
     assert answers == {"format.json": 0, "exists": 0}

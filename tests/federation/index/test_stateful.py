@@ -24,7 +24,7 @@ from federation.index.maintenance.retention import Retention
 from federation.index.maintenance.verify import verify
 from federation.index.stores import Stores
 from federation.result import Key, ResultFile, ResultRecord, manifest_sha256
-from federation.workflows.index_rebuild import cancel_of
+from federation.workflows.index_rebuild import logged_end
 from regions.model import Datacenter, Region, StoreConfig
 from tests.federation.conftest import MemoryStore
 
@@ -209,7 +209,7 @@ class IndexMachine(RuleBasedStateMachine):
             cache,
             lambda *_: self.us,
             ["memory://models"],
-            partial(cancel_of, self.home),
+            partial(logged_end, self.home),
         )
         apply_rebuild(self.home, plan, author="b@c")
         self.indexes = [self.opened(f"rebuilt-{self.turn}-{number}") for number in range(2)]

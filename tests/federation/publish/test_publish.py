@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from federation.errors import PublishError
-from federation.publish.publish import FILES_AT_ONCE, publish
+from federation.publish.publish import publish
+from federation.publish.send import FILES_AT_ONCE
 from federation.result import ResultRecord
 from jobs.errors import FedmlError
 from regions.model import StoreConfig
@@ -171,7 +172,8 @@ def test_interrupted_anywhere_there_is_no_record_and_the_next_try_goes_on(
 _DYING = """
 import os, signal, sys, threading
 from pathlib import Path
-from federation.publish.publish import FILES_AT_ONCE, publish
+from federation.publish.publish import publish
+from federation.publish.send import FILES_AT_ONCE
 from regions.storage.file.write import ObjectWrite
 
 when, number = sys.argv[2], int(sys.argv[3])

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from federation import hook_command
-from federation.hook_command import run_hook
+from federation.run import hook_command
 from federation.run.brain.commands import Tell
+from federation.run.hook_command import run_hook
 from federation.run.hooks import Hooks
 from tests.attack.hostile import forbidden
 from tests.federation.run.brain.world import MANIFEST

@@ -57,30 +57,39 @@ def test_nothing_written_is_said(tmp_path: Path) -> None:
     task = Task(tmp_path, {"train.py": "print('hello')"}, Command(("python", "train.py")))
     done = task.run()
     assert (done.returncode, done.stdout) == (1, "hello\n")
-    assert errors(done)[0] == "Error: the command ended well, but it wrote nothing into $FEDML_OUTPUT"
+    assert errors(done)[0] == "Error in the code: the command ended well, but it wrote nothing into $FEDML_OUTPUT"
     assert task.objects() == []
 
 
 @pytest.mark.parametrize(
-    ("metrics", "kept", "note"),
+    ("metrics", "problem"),
     [
-        ("{broken", {}, "metrics.json is left out: it is not valid JSON"),
-        ("[1, 2]", {}, "metrics.json is left out: it is a list, not a JSON object"),
-        ('{"loss": NaN, "best": Infinity, "curve": [1]}', {"best": float("inf")}, "curve is left out: a list is not"),
+        ("{broken", "metrics.json is not valid JSON"),
+        ("", "metrics.json is not valid JSON"),
+        ("loss: 3", "metrics.json is not valid JSON"),
+        ("[1, 2]", "metrics.json is a list, not a JSON object of names and values"),
+        ("[" * 5_000, "metrics.json is nested deeper"),
     ],
 )
-def test_metrics_that_cannot_be_used_are_a_note(
-    tmp_path: Path, metrics: str, kept: dict[str, float], note: str
-) -> None:
+def test_metrics_that_are_not_a_json_object_are_an_error(tmp_path: Path, metrics: str, problem: str) -> None:
     text = f"{WRITE}open(os.environ['FEDML_OUTPUT'] + '/metrics.json', 'w').write({metrics!r})"
     task = Task(tmp_path, {"train.py": text}, Command(("python", "train.py")))
     done = task.run()
-    assert done.returncode == 0
-    assert note in done.stderr
-    found = dict(task.record().metrics)
-    loss = found.pop("loss", None)
-    assert found == kept
-    assert (loss is not None and loss != loss) == ("NaN" in metrics)
+    assert done.returncode == 1
+    assert errors(done)[0].startswith(f"Error in the code: {problem}")
+    assert task.objects() == []
+
+
+def test_metrics_that_cannot_be_kept_one_by_one_are_a_note_in_the_record(tmp_path: Path) -> None:
+    metrics = '{"loss": NaN, "best": Infinity, "curve": [1]}'
+    text = f"{WRITE}open(os.environ['FEDML_OUTPUT'] + '/metrics.json', 'w').write({metrics!r})"
+    task = Task(tmp_path, {"train.py": text}, Command(("python", "train.py")))
+    done = task.run()
+    note = "metrics.json: curve is left out: a list is not a valid metric"
+    assert (done.returncode, done.stderr) == (0, f"Note: {note}\n")
+    record = task.record()
+    assert (str(record.metrics["loss"]), record.metrics["best"]) == ("nan", float("inf"))
+    assert record.environment["left_out"] == note
 
 
 def test_an_output_folder_that_cannot_be_made(tmp_path: Path) -> None:
@@ -97,7 +106,7 @@ def test_output_that_cannot_be_published(tmp_path: Path) -> None:
     task = Task(tmp_path, {"train.py": text}, Command(("python", "train.py")))
     done = task.run()
     assert done.returncode == 1
-    assert errors(done)[0] == "Error: link is a link that leaves the folder"
+    assert errors(done)[0] == "Error in the code: link is a link that leaves the folder"
     assert task.objects() == []
 
 

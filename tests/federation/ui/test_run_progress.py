@@ -11,8 +11,8 @@ from dataclasses import replace
 import pytest
 
 from federation.manifest import RunCode
+from federation.output.streams import Verbosity, set_verbosity
 from federation.run.brain.commands import Tell
-from federation.streams import Verbosity, set_verbosity
 from federation.ui.run_progress import event_line, progress_display
 from tests.federation.run.brain.world import MANIFEST
 

@@ -19,7 +19,7 @@ from federation.index.stores import Stores
 from federation.log import Log
 from federation.result import Key, ResultFile, ResultRecord, manifest_sha256
 from federation.workflows.evidence import Evidence
-from federation.workflows.index_rebuild import cancel_of
+from federation.workflows.index_rebuild import logged_end
 from regions.errors import NotFound, RegionUnreachable
 from regions.model import Allocation, Region
 from tests.federation.run.brain.world import MANIFEST
@@ -94,7 +94,7 @@ class World:
             self.app.config.root / "nowhere",
             self.stores.of,
             self.stores.names,
-            partial(cancel_of, self.app.home),
+            partial(logged_end, self.app.home),
             Evidence(self.app).refusal,
         )
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from federation.capacity import RegionCapacity
-from federation.workflows.dispatch import _warn_of_what_cannot_be_stopped
+from federation.workflows.dispatch_checks import warn_of_what_cannot_be_stopped
 from federation.workflows.first_questions import FirstAnswers, ask_first
 from jobs.errors import FedmlError
 from regions.errors import NotFound, PermissionDenied, RegionUnreachable
@@ -99,5 +99,5 @@ def test_a_token_that_may_plan_may_not_always_stop(
     capacity = RegionCapacity("us", may_plan=may_plan, free=3)
     preview: Any = SimpleNamespace(snapshot=SimpleNamespace(regions={"us": capacity}))
     answers = {"us": FirstAnswers(True, may_submit, 0, 0)}
-    _warn_of_what_cannot_be_stopped(preview, answers, {"us"} if deployed else (), told.append)
+    warn_of_what_cannot_be_stopped(preview, answers, {"us"} if deployed else (), told.append)
     assert bool(told) is is_told

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from regions.nomad import decode, task_history
+from regions.nomad.json_types import NOT_OF_NOMADS_SHAPE
 from tests.examples import examples
 
 ALLOCATION: dict[str, Any] = {
@@ -100,7 +101,7 @@ def test_any_value_anywhere_is_read_or_not_of_nomads_shape(name: str, data: st.D
     strange = changed(answer, data.draw(st.sampled_from(places(answer))), data.draw(_VALUES))
     try:
         found = read(strange)
-    except decode.NOT_OF_NOMADS_SHAPE:
+    except NOT_OF_NOMADS_SHAPE:
         return
     hash(getattr(found, "id", None))
     assert found is not None

@@ -215,7 +215,7 @@ def test_results_of_many_megabytes_are_entered_in_several_entries(
 def test_an_entry_that_nobody_would_read_is_not_written(
     index: Index, memory_store: Any, make_record: MakeRecord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("federation.log.ENTRY_BYTES_MAX", 1_000)
+    monkeypatch.setattr("federation.log.entry.ENTRY_BYTES_MAX", 1_000)
     with pytest.raises(FederationError, match=r"a log entry of .* bytes is not written; the limit is 1,000"):
         index.commit([make_record(environment={"text": "x" * 1_000})])
     assert not [key for key in memory_store.objects if key.startswith("index/log/")]

@@ -21,7 +21,7 @@ from federation.index.maintenance.retention import Retention
 from federation.index.maintenance.verify import verify
 from federation.log import Log
 from federation.manifest import Manifest
-from federation.workflows.index_rebuild import cancel_of
+from federation.workflows.index_rebuild import logged_end
 from regions.storage.errors import Unavailable
 
 Clouds = Any
@@ -55,7 +55,7 @@ def open_run(clouds: Clouds, run: str, **given: Any) -> None:
 
 
 def plan(clouds: Clouds, cache: Path, **given: Any) -> RebuildPlan:
-    return plan_rebuild(clouds.home, cache, clouds.store, clouds.names, partial(cancel_of, clouds.home), **given)
+    return plan_rebuild(clouds.home, cache, clouds.store, clouds.names, partial(logged_end, clouds.home), **given)
 
 
 def rebuild(clouds: Clouds, cache: Path, **given: Any) -> RebuildPlan:
@@ -392,6 +392,25 @@ def test_what_a_cancelled_run_had_before_the_cancel_stays_committed(clouds: Clou
     fresh.close()
 
 
+@pytest.mark.parametrize(("slots", "state"), [(1, "failed"), (2, "done"), (3, "open")])
+def test_a_run_whose_other_slots_a_rule_stopped_is_closed_again(
+    clouds: Clouds, nowhere: Path, slots: int, state: str
+) -> None:
+    open_run(clouds, "run-1", slots=slots)
+    if slots > 1:
+        clouds.publish(1)
+    fail = {"type": "fail", "slot": 0, "attempt": 1, "cause": "rule", "reason": "--stop-when metrics.loss > 10"}
+    Log(clouds.home, "runs/run-1/log/").append([fail])
+    if state != "open":
+        clouds.index.close_run("run-1", state, f"a rule stopped {'all of its ' * (slots == 1)}1 slot")
+    runs = runs_of(clouds.index)
+    lose(clouds)
+    rebuild(clouds, nowhere)
+    fresh = clouds.another_index("fresh")
+    assert runs_of(fresh) == runs
+    fresh.close()
+
+
 def test_stores_that_only_the_catalog_names_are_looked_into(full: Clouds) -> None:
     before = seen(full.index)
     lose(full)
@@ -564,7 +583,7 @@ def test_nothing_is_entered_into_half_a_rebuild(full: Clouds, nowhere: Path, mon
     """Broken off, a rebuild from a checkpoint goes on from the checkpoint, and nobody writes meanwhile."""
     monkeypatch.setattr("federation.index.maintenance.rebuild.Log", lambda *a, **k: Log(*a, **k, patience_s=0))
     full.index.tag("production", full.index.query(run="run-1")[-1].alloc_id)
-    assert write_checkpoint(full.home, full.index._catalog.path) == ""
+    assert write_checkpoint(full.home, full.index._local.path) == ""
     before = seen(full.index)
     lose(full, "index/log/")
     for writes in (0, 2):

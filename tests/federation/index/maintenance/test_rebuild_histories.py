@@ -17,7 +17,7 @@ from federation.index.home import HOME_KEY
 from federation.index.maintenance.rebuild import apply_rebuild, plan_rebuild
 from federation.index.maintenance.verify import verify
 from federation.result import ResultRecord, manifest_sha256
-from federation.workflows.index_rebuild import cancel_of
+from federation.workflows.index_rebuild import logged_end
 from tests.examples import examples
 
 MakeRecord = Callable[..., ResultRecord]
@@ -110,7 +110,7 @@ def test_rebuilt_after_any_history(
             del home.objects[key]
 
         survives = cache / ("one" if with_catalog else "none")
-        plan = plan_rebuild(home, survives, lambda *_: us, ["memory://us"], partial(cancel_of, home))
+        plan = plan_rebuild(home, survives, lambda *_: us, ["memory://us"], partial(logged_end, home))
         apply_rebuild(home, plan, author="b@c")
 
         fresh = Index(home, cache_dir=cache / "fresh", author="a@b")

@@ -16,7 +16,7 @@ from federation.index.maintenance.rebuild import apply_rebuild, plan_rebuild
 from federation.index.maintenance.retention import Retention
 from federation.index.maintenance.sync import apply_sync, plan_sync
 from federation.index.maintenance.verify import verify
-from federation.workflows.index_rebuild import cancel_of
+from federation.workflows.index_rebuild import logged_end
 from regions.model import StoreConfig
 from regions.storage import open_store
 
@@ -64,7 +64,7 @@ def test_kept_healthy_from_end_to_end(cloud: Clouds) -> None:
         cloud.root / "nowhere",
         cloud.store,
         cloud.names,
-        partial(cancel_of, cloud.home),
+        partial(logged_end, cloud.home),
     )
     apply_rebuild(cloud.home, plan, author="b@c")
     index = cloud.another_index("fresh")

@@ -30,7 +30,7 @@ NOT_COUNTED = (
     Cause.CANCELLED,
     Cause.RULE,
 )
-OWN = (Cause.EXIT, Cause.OOM, Cause.SETUP, Cause.NO_RESULT, Cause.TIMEOUT, Cause.INPUT)
+OWN = (Cause.EXIT, Cause.OOM, Cause.SETUP, Cause.NO_RESULT, Cause.TIMEOUT, Cause.INPUT, Cause.CODE)
 
 
 class Watchdog:
@@ -290,7 +290,7 @@ class Watchdog:
             len(counted) >= brain.manifest.max_attempts
             or len(own) >= 2
             or is_nowhere
-            or any(one.cause is Cause.INPUT for one in ended)
+            or any(one.cause in (Cause.INPUT, Cause.CODE) for one in ended)
         ), f"slot {tell.slot} failed after {[str(one.cause) for one in ended]}"
 
     def _is_twin(self, region: VirtualRegion, child: Child) -> bool:

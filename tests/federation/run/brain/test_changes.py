@@ -67,7 +67,7 @@ def written(folder: Path) -> list[str]:
     """The log's entries, byte by byte."""
     home = open_store(StoreConfig(f"file://{folder}/home"))
     log = Log(home, "runs/r/log/", author="tester", clock=lambda: datetime(2026, 1, 1, tzinfo=UTC))
-    with patch("federation.log.secrets.token_hex", lambda size_bytes: "0" * 2 * size_bytes):
+    with patch("federation.log.log.secrets.token_hex", lambda size_bytes: "0" * 2 * size_bytes):
         for changes in [*decided("local"), *decided("all"), *by_hand(), *without_results(), *by_rules()]:
             log.append([change.to_json() for change in changes], reason="run")
     return [home.get(info.key).decode() for info in home.list("runs/r/log/")]

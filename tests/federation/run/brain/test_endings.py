@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from federation.manifest import RunCode
 from federation.run.brain import commands as cmd
 from federation.run.brain import events as ev
 from federation.run.brain.brain import Brain
-from federation.run.brain.causes import Cause, backoff_s, cause_of
+from federation.run.brain.causes import Cause, backoff_s, cause_of, explained
 from federation.run.brain.changes import Ack, Bind, Change, Fail, Retry
 from federation.run.brain.dispatching import CHANGED
 from federation.run.brain.timing import Limits
@@ -382,3 +383,46 @@ def test_a_slot_keeps_its_own_error_when_no_region_has_the_runs_job_any_more() -
         ]
     names = ", ".join(MANIFEST.regions)
     assert brain.slots[0].reason == f"task t: Exit Code: 1; not tried again: no region can take it: {names}: {CHANGED}"
+
+
+@pytest.mark.parametrize(
+    ("line", "is_code", "cause", "reason"),
+    [
+        ("Error: no disk", False, Cause.EXIT, "task train: Exit Code: 1: Error: no disk"),
+        ("", True, Cause.EXIT, "task train: Exit Code: 1"),
+        ("Killed", True, Cause.EXIT, "task train: Exit Code: 1: Killed"),
+        (
+            "Error: the command ended with exit code 1: ValueError",
+            True,
+            Cause.EXIT,
+            "the command ended with exit code 1: ValueError",
+        ),
+        ("Error in the code: metrics.json is a list", True, Cause.CODE, "metrics.json is a list"),
+        (
+            "Error in the code: metrics.json is a list",
+            False,
+            Cause.EXIT,
+            "task train: Exit Code: 1: Error in the code: metrics.json is a list",
+        ),
+    ],
+)
+def test_a_task_of_fedml_run_says_how_it_ended_and_nothing_is_said_twice(
+    line: str, is_code: bool, cause: Cause, reason: str
+) -> None:
+    assert explained(Cause.EXIT, "task train: Exit Code: 1", line, is_code=is_code) == (cause, reason)
+
+
+def test_an_error_in_the_code_is_not_tried_again() -> None:
+    code = RunCode("a" * 64, ("python", "train.py"), "none", "", 1, 1)
+    brain = Brain(replace(MANIFEST, code=code))
+    sent(brain)
+    dead = allocation(tasks={"train": TaskState("dead", True, 0, "Exit Code: 1", 1)})
+    line = "Error in the code: metrics.json is a list"
+    out = brain.step(ev.ChildInspected(0, 1, "dead", (dead,), last_line=line))
+    assert len(of(out, cmd.Look)) == 1
+    out = brain.step(ev.Looked(0, 1, "", ()))
+    assert changes(out) == [
+        {"type": "fail", "slot": 0, "attempt": 1, "cause": "code", "reason": "metrics.json is a list"}
+    ]
+    assert brain.slots[0].state == "failed"
+    assert "retry" not in [tell.kind for tell in of(write(brain, out), cmd.Tell)]

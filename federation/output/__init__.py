@@ -1,0 +1,1 @@
+"""The only way to standard output and standard error, for people and for programs."""

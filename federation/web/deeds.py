@@ -1,0 +1,113 @@
+"""Runs a `fedml` command for a page: the very command that the page shows, with the viewer as its author.
+
+A command is a process of its own session. It outlives the page and `fedml ui`. Its output goes to a file in the project's cache
+folder, which the page shows.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shlex
+import subprocess
+import sys
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from federation.config.model import Config
+from federation.errors import UsageError
+
+KEPT = 200
+OUTPUT_BYTES_SHOWN = 64_000
+
+
+@dataclass
+class Deed:
+    """One command that somebody started on a page."""
+
+    id: str
+    arguments: Sequence[str]
+    author: str
+    started: float
+    process: subprocess.Popen[bytes]
+    output_file: Path
+
+    @property
+    def command(self) -> str:
+        """The command line, to repeat it in a terminal."""
+        return command_text(self.arguments)
+
+    @property
+    def code(self) -> int | None:
+        """Its exit code; None while it runs."""
+        return self.process.poll()
+
+    def output(self) -> str:
+        """The end of what it has printed."""
+        with self.output_file.open("rb") as file:
+            file.seek(max(0, self.output_file.stat().st_size - OUTPUT_BYTES_SHOWN))
+            return file.read().decode(errors="replace")
+
+
+class Deeds:
+    """The commands that were started on pages of one `fedml ui`."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._folder = config.cache_dir / "ui"
+        self._lock = threading.Lock()
+        self._by_id: OrderedDict[str, Deed] = OrderedDict()
+
+    def start(self, deed_id: str, arguments: Sequence[str], author: str) -> Deed:
+        """Starts the command. The same `deed_id` again (a form that was sent twice) starts nothing and returns the first."""
+        with self._lock:
+            if deed_id in self._by_id:
+                return self._by_id[deed_id]
+            self._folder.mkdir(parents=True, exist_ok=True)
+            output = self._folder / f"{deed_id}.log"
+            with open(output, "xb", opener=_private) as file:
+                process = subprocess.Popen(
+                    [sys.executable, "-m", "federation", *arguments],
+                    cwd=self._config.root,
+                    env=os.environ | {"FEDML_AUTHOR": author, "FEDML_CONFIG": str(self._config.path), "COLUMNS": "120"},
+                    stdin=subprocess.DEVNULL,
+                    stdout=file,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
+            deed = Deed(deed_id, tuple(arguments), author, time.time(), process, output)
+            self._by_id[deed_id] = deed
+            self._forget_old()
+            return deed
+
+    def get(self, deed_id: str) -> Deed:
+        """Raises UsageError for one that this `fedml ui` didn't start."""
+        with self._lock:
+            if deed_id not in self._by_id:
+                raise UsageError("this fedml ui started no such command", hint="the history page shows what was done")
+            return self._by_id[deed_id]
+
+    def _forget_old(self) -> None:
+        ended = [deed for deed in self._by_id.values() if deed.code is not None]
+        for deed in ended[: max(0, len(self._by_id) - KEPT)]:
+            del self._by_id[deed.id]
+            deed.output_file.unlink(missing_ok=True)
+
+
+def _private(path: str, flags: int) -> int:
+    """Opens a file that nobody else can read."""
+    return os.open(path, flags, 0o600)
+
+
+def new_id() -> str:
+    """The ID of a command that isn't started yet: its form carries it."""
+    return secrets.token_hex(8)
+
+
+def command_text(arguments: Sequence[str]) -> str:
+    """The command line."""
+    return shlex.join(["fedml", *arguments])

@@ -1,0 +1,65 @@
+"""What all pages of one `fedml ui` share: the project, its settings, and what was read for everybody."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+
+from federation.app import App
+from federation.log import default_author
+from federation.web.deeds import Deeds
+from federation.web.pasts import Pasts
+from federation.web.shared import Shared
+from federation.workflows.runs import Runs
+
+LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "[::1]"})
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Who may look, and what they may do. `hosts` are the names (without port) under which a browser may ask for pages."""
+
+    hosts: frozenset[str] = LOOPBACK_NAMES
+    read_only: bool = False
+    user_header: str = ""
+    """The header in which a proxy says who is signed in. Empty: people sign in by the link that the terminal shows."""
+    is_tls: bool = False
+
+
+@dataclass
+class Site:
+    """One project's pages. May be used from threads, unlike `App`: clients and stores are opened under a lock."""
+
+    app: App
+    settings: Settings = field(default_factory=Settings)
+    shared: Shared = field(default_factory=Shared)
+    pasts: Pasts = field(default_factory=Pasts)
+    _opening: threading.Lock = field(default_factory=threading.Lock)
+
+    @cached_property
+    def runs(self) -> Runs:
+        """The runs of the project."""
+        with self._opening:
+            return Runs(self.app)
+
+    def opened(self, what: Callable[[App], object]) -> None:
+        """Lets the App open something. Two threads at once open it once."""
+        with self._opening:
+            what(self.app)
+
+    @cached_property
+    def author(self) -> str:
+        """Who looks, where no proxy says it: the person who started `fedml ui`."""
+        return default_author()
+
+    @cached_property
+    def deeds(self) -> Deeds:
+        """The commands that were started on these pages."""
+        return Deeds(self.app.config)
+
+    def now(self) -> datetime:
+        """The time, of which deadlines are counted."""
+        return datetime.now(UTC)

@@ -1,0 +1,119 @@
+"""Fills templates. Every value is escaped, and hidden characters of foreign text are shown as escapes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
+from jinja2.runtime import Context
+from markupsafe import Markup
+
+from federation.charts.states import state
+from federation.output.visible import visible
+from federation.text import counted
+
+FOLDER = Path(__file__).parent / "templates"
+STATIC = Path(__file__).parent / "static"
+FRAGMENTS = "fragments_of_page"
+ID_CHARS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A page as HTML, and the parts of it that a viewer's page takes over when they change: element ID → HTML."""
+
+    html: str
+    fragments: Mapping[str, str]
+
+
+def environment(**globals_: object) -> Environment:
+    """The templates of this package. An unknown name in a template is an error."""
+    env = Environment(
+        loader=FileSystemLoader(FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_shown,
+    )
+    env.filters |= {
+        "when": when,
+        "short": short,
+        "picture": picture,
+        "segment": segment,
+        "format_of": format_of,
+        "look_of": state,
+        "counted": counted,
+    }
+    env.globals |= {"fragment": fragment, **globals_}
+    return env
+
+
+def render(env: Environment, template: str, values: Mapping[str, object]) -> Rendered:
+    """Fills one template."""
+    fragments: dict[str, str] = {}
+    html = env.get_template(template).render({**values, FRAGMENTS: fragments})
+    return Rendered(html, fragments)
+
+
+def _shown(value: Any) -> Any:
+    if value is None:
+        return ""
+    return value if isinstance(value, Markup) or not isinstance(value, str) else visible(value)
+
+
+@pass_context
+def fragment(context: Context, name: str, caller: Callable[[], Markup]) -> Markup:
+    """`{% call fragment("row-1") %}<tr id="row-1">…</tr>{% endcall %}`: an element that viewers take over when it changes.
+
+    Its ID must be `name`. Fragments inside of it are parts of it: they aren't sent by themselves."""
+    fragments = context[FRAGMENTS]
+    before = set(fragments)
+    html = caller()
+    for inner in set(fragments) - before:
+        del fragments[inner]
+    fragments[name] = str(html).strip()
+    return html
+
+
+def when(moment: str | float | None) -> Markup:
+    """A `<time>`, which the browser shows as local time; UTC without JavaScript. Takes ISO 8601 or seconds since the epoch."""
+    if moment is None or moment == "":
+        return Markup("")
+    try:
+        at = datetime.fromtimestamp(moment, UTC) if isinstance(moment, int | float) else datetime.fromisoformat(moment)
+        at = at.astimezone(UTC)
+    except (ValueError, OverflowError, OSError):
+        return Markup("{}").format(visible(str(moment)))
+    utc = f"{at:%Y-%m-%d %H:%M:%S}Z"
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(
+        f"{at:%Y-%m-%dT%H:%M:%SZ}", utc, f"{at:%Y-%m-%d %H:%M}Z"
+    )
+
+
+def short(name: str) -> Markup:
+    """An ID: its beginning is shown, all of it is copied."""
+    return Markup('<span class="id" title="{0}" data-copy="{0}">{1}</span>').format(
+        visible(name), visible(name[:ID_CHARS])
+    )
+
+
+def picture(chart: Any) -> Markup:
+    """The SVG of a chart, which has escaped its texts itself."""
+    return Markup(chart.svg)  # noqa: S704
+
+
+def format_of(address: str, form: str, chart: str = "") -> str:
+    """The address of a page in another form."""
+    joined = f"{address}{'&' if '?' in address else '?'}format={form}"
+    return f"{joined}&chart={quote(chart, safe='')}" if chart else joined
+
+
+def segment(text: str) -> str:
+    """A text as one segment of an address."""
+    return quote(text, safe="")

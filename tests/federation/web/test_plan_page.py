@@ -1,0 +1,71 @@
+"""The plan page, and the actions: what they show, run and refuse. No region answers here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from starlette.requests import Request
+
+from federation.app import App
+from federation.config.load import load
+from federation.errors import UsageError
+from federation.web.actions import ACTIONS, action_named
+from federation.web.pages.plan import dispatch_intent, view
+from federation.web.query import Query
+from federation.web.site import Settings, Site
+
+
+def request(query: str, path: str = "/plan") -> Request:
+    scope = {"type": "http", "method": "GET", "path": path, "query_string": query.encode(), "headers": []}
+    return Request(scope)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    (tmp_path / "fedml.toml").write_text(
+        '[federation]\nhome = "file://home"\n[regions.us]\naddresses = ["http://127.0.0.1:9"]\n'
+        '[regions.us.datacenters.dc1]\nstore = "file://us"\n'
+    )
+    app = App(load(tmp_path / "fedml.toml"))
+    yield Site(app)
+    app.close()
+
+
+def test_a_plan_that_cannot_be_made_says_why_and_keeps_the_form(site: Site) -> None:
+    page = view(site, request("n=3&sweep=lr%3D0.1&region=us"))
+    assert page.view["made"] is None
+    assert "no jobspec is in" in str(page.view["problem"])
+    assert page.command == "fedml plan -n3 --regions=us --sweep=lr=0.1"
+    assert page.table is None
+    assert page.document is None
+
+
+@pytest.mark.parametrize("name", ["/etc/passwd", "../other.csv", "sub/../../x.csv"])
+def test_a_parameters_file_lies_in_the_projects_folder(site: Site, name: str) -> None:
+    with pytest.raises(UsageError, match="not a file of the project's folder"):
+        view(site, request(f"params={name}"))
+
+
+@pytest.mark.parametrize("value", ["--json", "-x", "--config=/tmp/other.toml", "$(id)", "a b; c"])
+def test_no_value_of_a_form_is_an_option(site: Site, value: str) -> None:
+    form = Query(request(f"version={value}&policy={value}&meta=a%3D{value}"))
+    for argument in dispatch_intent(site, form).arguments[1:]:
+        assert argument.startswith(("--version=", "--policy=", "--meta=")) or argument == "--detach"
+
+
+def test_an_unknown_action_names_those_that_exist() -> None:
+    with pytest.raises(UsageError, match="no action 'drop'") as refused:
+        action_named("drop")
+    assert all(name in refused.value.hint for name in ACTIONS)
+
+
+def test_read_only_pages_offer_nothing_to_do(site: Site) -> None:
+    from federation.web.pages.actions import confirm
+
+    closed = Site(site.app, Settings(read_only=True))
+    asked = request("result=x", "/do/note")
+    asked.scope["path_params"] = {"name": "note"}
+    with pytest.raises(UsageError, match="only show"):
+        confirm(closed, asked)
