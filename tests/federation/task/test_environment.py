@@ -149,7 +149,7 @@ def test_no_uv(tmp_path: Path) -> None:
 
 def test_uv_is_fetched_once_and_verified(tmp_path: Path, index: str) -> None:
     archive = tmp_path / "uv.tar.gz"
-    with tarfile.open(archive, "w:gz") as tar:
+    with tarfile.open(archive, "w:gz", compresslevel=1) as tar:
         tar.add(uv(), "uv-x86_64/uv")
     sha256 = hashlib.sha256(archive.read_bytes()).hexdigest()
     files, more = {"train.py": BLOCK + PROGRAM}, settings(tmp_path, index)
