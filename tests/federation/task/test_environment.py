@@ -97,7 +97,7 @@ def test_a_project_with_its_lock(tmp_path: Path, index: str) -> None:
     assert stale.returncode == 1
     problem = "The lockfile at `uv.lock` needs to be updated, but `--locked` was provided."
     assert errors(stale) == [
-        f"Error: uv can't make the environment of uv.lock: {problem}",
+        f"Error in the code: uv can't make the environment of uv.lock: {problem}",
         "  → lock it again:  uv lock, then run again",
     ]
     torn = Task(tmp_path / "c", {**files, "uv.lock": "torn["}, command, more=settings(tmp_path, index)).run()
