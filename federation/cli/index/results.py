@@ -155,23 +155,15 @@ def show(
       fedml index show sales-close-prediction@4/0 --json
     """
     from federation.cli.session import answer_block, answer_json
-    from federation.ui import index_table
-    from federation.ui.index_story import result_story, version_story
+    from federation.ui.index_story import result_story, results_json, version_story
     from federation.workflows import index_list
 
     with reading(config, offline=offline) as federation:
         index = reader(federation.index, at)
         rows, runs = index_list.find_version(index, result, job)
         if as_json:
-            results = [
-                index_table.result_json(row)
-                | ({} if offline else {"record": index.record(row).to_dict()})
-                | {"notes": [asdict(one) for one in index.notes(row)]}
-                for row in rows
-            ]
-            shown_runs = [index_table.run_json(run) for run in runs]
             told = as_of(federation.index)
-            answer_json({"revision": index.revision, **told, "runs": shown_runs, "results": results})
+            answer_json(results_json(index, rows, runs, with_records=not offline) | told)
         elif len(rows) == 1:
             story = result_story(
                 rows[0],
