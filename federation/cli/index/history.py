@@ -68,7 +68,7 @@ def log(
         raise UsageError("--follow asks the store, and --offline asks no store", hint="leave out one of them")
     with reading(config, offline=offline) as federation:
         index = federation.index
-        found = index.search_log(limit=limit, **filters)
+        found = index.search_log(before=None, limit=limit, **filters)
         entries, revision = found.entries, index.revision
         if follow:
             note(f"revision {revision}; new ones as they come (Ctrl-C ends)")
