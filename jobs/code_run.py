@@ -21,8 +21,6 @@ COMMAND_KEY = "fedml_command"
 PARAMS_KEY = "fedml_params"
 """Meta: the slot's parameters as one JSON object. A job that declares this key takes parameters of any name."""
 
-FETCH_TASK = "code"
-"""The task that brings the code, before the one that runs it."""
 CODE_FOLDER = "code"
 """In the allocation's shared folder (`$NOMAD_ALLOC_DIR`): the unpacked code. The command's working folder."""
 OUTPUT_FOLDER = "output"

@@ -88,7 +88,7 @@ def parallel(
     ]
     y = top + HEIGHT + 14
     if any(axis.at(row.values.get(axis.name)) is None for row in kept for axis in scales):
-        parts.append(label_text("no value", 0, y + 14, "m small halo"))
+        parts.append(label_text("no value", 0, top + _MISSING + 4, "m small halo"))
     if brush:
         note += f", {len(chosen):,} selected"
     kinds = {row.kind for row in kept}
@@ -96,6 +96,12 @@ def parallel(
     parts.append(legend)
     parts.append(label_text(note, 0, y + 14, "m small"))
     return svg.chart(parts, y + 20, label or "parallel coordinates", drawn=len(kept), of=of, note=note)
+
+
+def within(rows: Sequence[Row], axes: Sequence[str], brush: Mapping[str, tuple[float, float]]) -> set[str]:
+    """The IDs of the rows that a brush selects."""
+    scales = [_axis(name, rows, None) for name in axes]
+    return {row.id for row in rows if _is_chosen(row, scales, brush)}
 
 
 def _axis(name: str, rows: Sequence[Row], log: Mapping[str, bool] | bool | None) -> _Axis:

@@ -80,8 +80,19 @@ def cells(
     sorted_by: Sequence[Field] = (),
 ) -> list[list[str]]:
     """The headings, then the cells of each row."""
-    columns = columns_of(rows, short, sorted_by=sorted_by)[:-1] if fields is None else _field_columns(fields)
+    columns = shown_columns(rows, fields, short=short, sorted_by=sorted_by)
     return [[column.heading for column in columns], *([column.cell(row) for column in columns] for row in rows)]
+
+
+def shown_columns(
+    rows: Sequence[Row],
+    fields: Sequence[Field] | None = None,
+    *,
+    short: Short = IN_FULL,
+    sorted_by: Sequence[Field] = (),
+) -> list[Column]:
+    """All columns except the URL, or those of `fields`."""
+    return columns_of(rows, short, sorted_by=sorted_by)[:-1] if fields is None else _field_columns(fields)
 
 
 def print_table(
@@ -199,7 +210,7 @@ def _cell(column: IndexColumn, short: Short, row: Row) -> str:
 def _field_columns(fields: Sequence[Field]) -> list[Column]:
     """The requested columns. On a narrow terminal the last ones are left out first."""
     return [
-        Column(field.name, partial(_field_cell, field), place, is_number="number" in field.types)
+        Column(field.name, partial(_field_cell, field), place, _name_of(field), is_number="number" in field.types)
         for place, field in enumerate(fields)
     ]
 

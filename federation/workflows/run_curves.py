@@ -183,6 +183,12 @@ def watch_curves(app: App, run: str, show: Callable[[RunCurves], None], *, sleep
         sleep(follower.pause_s)
 
 
+def result_curves(app: App, row: Row) -> RunCurves:
+    """The curves in a result's artifact."""
+    found, problem = _of_result(app, row, TaskCurves(row.slot, row.attempt, row.region, row.alloc_id, row.state, {}))
+    return RunCurves(found, (problem,) if problem else ())
+
+
 def _of_result(app: App, row: Row, task: TaskCurves) -> Read:
     """The curves in a result's artifact. A file that is read whole must have the sha256 that the index has."""
     try:

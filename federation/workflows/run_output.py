@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from federation.app import App
@@ -13,11 +13,9 @@ from federation.errors import UsageError
 from federation.run.brain.state import Attempt, Slot
 from federation.run.kept_logs import FAILED_TAIL_BYTES, kept
 from federation.workflows.runs import Runs
-from jobs.code_run import FETCH_TASK
 from jobs.errors import FedmlError
 from regions.errors import NotFound
 from regions.model import Allocation
-from regions.nomad.task_history import AllocationStory
 
 if TYPE_CHECKING:
     from regions.nomad.client import NomadRegion
@@ -56,12 +54,6 @@ class Wanted:
     is_failed: bool = False
     task: str = ""
     kinds: tuple[Kind, ...] = ("stdout", "stderr")
-    is_code: bool = False
-    """Of a run of `fedml run`: then its task that fetches the code is left out, unless it failed or is named."""
-
-    def has(self, task: str, *, is_failed: bool) -> bool:
-        """Whether what this task wrote is wanted."""
-        return task == self.task if self.task else is_failed or not self.is_code or task != FETCH_TASK
 
 
 def written(app: App, run: str, wanted: Wanted) -> Iterator[Written]:
@@ -70,7 +62,6 @@ def written(app: App, run: str, wanted: Wanted) -> Iterator[Written]:
     Raises UsageError for a run or slot that isn't there, RegionError where a region that is needed doesn't answer.
     """
     story = Runs(app).story(run)
-    wanted = replace(wanted, is_code=story.manifest.code is not None)
     there = _attempts(story.slots, wanted)
     seen: set[tuple[int, int]] = set()
     for one in kept(app.home, story.manifest.run, wanted.slot):
@@ -79,7 +70,7 @@ def written(app: App, run: str, wanted: Wanted) -> Iterator[Written]:
         seen.add((one.slot, one.attempt))
         for task, streams in one.output.items():
             for kind in wanted.kinds:
-                if streams.get(kind) and wanted.has(task, is_failed=_has_failed(one.story, task)):
+                if wanted.task in ("", task) and streams.get(kind):
                     yield Written(one.slot, one.attempt, one.region, one.story.id, task, kind, streams[kind], True)
     for (slot, number), attempt in there.items():
         if (slot, number) not in seen:
@@ -100,7 +91,6 @@ def followed(app: App, run: str, wanted: Wanted) -> Iterator[Written]:
     while True:
         if turn % STORY_EVERY == 0:
             story = runs.story(run)
-            wanted = replace(wanted, is_code=story.manifest.code is not None)
             state, attempts = story.state, _attempts(story.slots, wanted)
         for (slot, _), attempt in attempts.items():
             try:
@@ -111,10 +101,6 @@ def followed(app: App, run: str, wanted: Wanted) -> Iterator[Written]:
             return
         time.sleep(FOLLOW_S)
         turn += 1
-
-
-def _has_failed(allocation: AllocationStory, task: str) -> bool:
-    return task in allocation.tasks and allocation.tasks[task].is_failed
 
 
 def _attempts(slots: Sequence[Slot], wanted: Wanted) -> dict[tuple[int, int], Attempt]:
@@ -148,7 +134,7 @@ def _streams(allocations: Sequence[Allocation], wanted: Wanted) -> Iterator[Stre
     """The wanted streams of tasks that have begun."""
     for allocation in sorted(allocations, key=lambda one: (one.group, one.index, one.modify_index)):
         for task, state in allocation.tasks.items():
-            if wanted.has(task, is_failed=state.failed) and state.state != "pending":
+            if wanted.task in ("", task) and state.state != "pending":
                 yield from ((allocation.id, task, kind) for kind in wanted.kinds)
 
 

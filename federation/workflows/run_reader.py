@@ -22,7 +22,7 @@ from federation.manifest import Manifest
 from federation.result import Key
 from federation.run.attempt_times import AttemptTimes, attempt_times, together
 from federation.run.brain.brain import Brain
-from federation.run.brain.changes import Cancel, Read, parse_entry
+from federation.run.brain.changes import Cancel, Read, parse, parse_entry
 from federation.run.brain.events import Appended, Event, Pair, Resumed
 from federation.run.brain.state import Slot
 from federation.run.brain.transitions import SlotState
@@ -91,12 +91,17 @@ class RunStory:
     @property
     def cancelled(self) -> Cancelled | None:
         """Who cancelled the run first, and when, as its log says. None where nobody did."""
-        cancels = (
-            Cancelled(entry.author, entry.time)
-            for entry, changes in zip(self.entries, self.changes, strict=True)
-            if any(isinstance(change, Cancel) for change in changes)
-        )
-        return next(cancels, None)
+        return cancelled_in(self.entries)
+
+
+def cancelled_in(entries: Iterable[Entry]) -> Cancelled | None:
+    """Who cancelled the run of this log first, and when; None where nobody did."""
+    cancels = (
+        Cancelled(entry.author, entry.time)
+        for entry in entries
+        if any(isinstance(parse(change), Cancel) for change in entry.changes if change["type"] == Cancel.TYPE)
+    )
+    return next(cancels, None)
 
 
 class RunReader:

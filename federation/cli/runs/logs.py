@@ -19,14 +19,7 @@ def logs(
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Print new output until the run is over. Ctrl-C ends it.")
     ] = False,
-    task: Annotated[
-        str,
-        typer.Option(
-            "--task",
-            metavar="NAME",
-            help="Print only this task's output. Default: all, of `fedml run` without the task that brings the code (`code`).",
-        ),
-    ] = "",
+    task: Annotated[str, typer.Option("--task", metavar="NAME", help="Print only this task's output.")] = "",
     stderr: Annotated[bool, typer.Option("--stderr", help="Print only standard error. Default: both streams.")] = False,
     stdout: Annotated[
         bool, typer.Option("--stdout", help="Print only standard output. Default: both streams.")

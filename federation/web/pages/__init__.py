@@ -3,7 +3,22 @@
 from __future__ import annotations
 
 from federation.web.page import ActionRoute, PageRoute
-from federation.web.pages import actions, attempt, doctor, federation, jobs, plan, run, run_log, runs
+from federation.web.pages import (
+    actions,
+    attempt,
+    compare,
+    doctor,
+    federation,
+    history,
+    index,
+    jobs,
+    plan,
+    result,
+    result_files,
+    run,
+    run_log,
+    runs,
+)
 
 MODULES = (
     federation,
@@ -12,6 +27,11 @@ MODULES = (
     run,
     run_log,
     attempt,
+    compare,
+    index,
+    result,
+    result_files,
+    history,
     jobs,
     doctor,
     actions,
