@@ -92,7 +92,7 @@ def kinds(now: RunNow) -> Mapping[str, str]:
 
 
 def spent_chart(now: RunNow) -> Chart:
-    parts = [Segment(PHASES[phase], took_s, phase) for phase, took_s in now.spent.phases.items()]
+    parts = [Segment(PHASES[phase], took_s, phase) for phase, took_s in now.spent.phases.items() if took_s]
     return stacked_bar(parts, unit="s")
 
 
