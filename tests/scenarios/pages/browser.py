@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import Browser, ConsoleMessage, Error, Page, Request
 
 from tests.federation.web.served import Served
@@ -22,7 +23,7 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
-PATIENCE_MS = 60_000
+PATIENCE_MS = 15_000
 """How long a state may take on a slow machine."""
 
 
@@ -69,6 +70,12 @@ def visiting(
         assert not complaints.found, "\n".join(complaints.found)
     finally:
         opened.close()
+
+
+def accessible(page: Page) -> None:
+    """Fails for what keeps people with a screen reader or a keyboard out."""
+    found = [one for one in Axe().run(page).response["violations"] if one["impact"] in ("serious", "critical")]
+    assert not found, [(one["id"], one["nodes"][0]["html"]) for one in found]
 
 
 def screenshot(page: Page, folder: Path, name: str) -> None:
