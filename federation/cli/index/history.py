@@ -60,15 +60,14 @@ def log(
     from federation.errors import UsageError
     from federation.ui.index_history import revision_json, revision_text
 
-    filters = {"author": author, "kind": kind, "job": job}
-    is_filtered = any(filters.values())
+    is_filtered = any((author, kind, job))
     if follow and is_filtered:
         raise UsageError("--follow shows all revisions", hint="leave out --author, --kind and --job")
     if follow and offline:
         raise UsageError("--follow asks the store, and --offline asks no store", hint="leave out one of them")
     with reading(config, offline=offline) as federation:
         index = federation.index
-        found = index.search_log(limit=limit, **filters)
+        found = index.search_log(limit=limit, author=author, kind=kind, job=job)
         entries, revision = found.entries, index.revision
         if follow:
             note(f"revision {revision}; new ones as they come (Ctrl-C ends)")
