@@ -45,7 +45,9 @@ def walk(project: Project) -> Iterator[Walk]:
     """A run of two slots with results, and one of a slot that failed, in one region without a second try."""
     once = ("--config", project.variant("once", ("[federation]\n", "[federation]\nmax_attempts = 1\n")))
     job = project.job("everyone", SCRIPT)
-    project.ran("dispatch", "--job", job, "--sweep", "epochs=1,2", "--version", "1", "--name", "good", "--regions", "us")
+    project.ran(
+        "dispatch", "--job", job, "--sweep", "epochs=1,2", "--version", "1", "--name", "good", "--regions", "us"
+    )
     wrong = ("-meta", "epochs=3", "--version", "2", "--name", "wrong", "--regions", "us")
     ended = project.fedml("dispatch", "--job", job, *wrong, *once)
     assert ended.code == 2, ended.err
@@ -66,7 +68,7 @@ def walk(project: Project) -> Iterator[Walk]:
         "/index?job=everyone": first[:8],
         f"/index/compare?select={first}&select={second}": "epochs",
         f"/results/{first}": "everyone-best",
-        f"/results/{first}/files/model.txt": "layers:",
+        f"/results/{first}/files/model.txt?as=text": "layers:",
         "/history": "everyone-best",
         "/jobs": "everyone",
         "/jobs/everyone": "us",
@@ -149,7 +151,9 @@ def test_without_javascript_and_read_only_every_page_shows_its_facts(
                     page.reload()
             expect(page.locator("main")).to_contain_text(fact)
             assert page.locator("form[method=post], a[href^='/do/']").count() == 0, path
-            assert page.locator("button:visible, [role=button]:visible").evaluate_all("all => all.every(one => one.form)")
+            assert page.locator("button:visible, [role=button]:visible").evaluate_all(
+                "all => all.every(one => one.form)"
+            )
 
 
 def test_keys_alone_lead_through_the_pages(browser: Browser, walk: Walk) -> None:
