@@ -6,14 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, expect
 
 from federation.web import regions as reading
 from federation.web.pages import federation as page_module
 from federation.workflows import region_state
 from tests.federation.web.served import served
-from tests.scenarios.pages.browser import visiting
+from tests.scenarios.pages.browser import accessible, press, visiting
 from tests.scenarios.project import Project
 
 DEVICES = '[{ vendor = "nvidia", name = "A100", count = 2 }]'
@@ -67,19 +66,6 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
         yield project
     finally:
         project.fedml("dev", "down", "--purge", "--yes")
-
-
-def accessible(page: Page) -> None:
-    """Fails for what keeps people with a screen reader or a keyboard out."""
-    found = [one for one in Axe().run(page).response["violations"] if one["impact"] in ("serious", "critical")]
-    assert not found, [(one["id"], one["nodes"][0]["html"]) for one in found]
-
-
-def press(page: Page, keys: str) -> None:
-    """Presses keys one after another, when the page listens to them."""
-    expect(page.locator("[data-keys-help]")).to_be_visible()
-    for key in keys:
-        page.keyboard.press(key)
 
 
 def test_devices_queues_and_a_silent_region(browser: Browser, lab: Project) -> None:
