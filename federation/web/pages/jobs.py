@@ -26,6 +26,7 @@ from regions.model import Region
 JOBS_SHOWN = 100
 WAIT_S = 3.0
 PAUSE_S = 5.0
+RUNS_AGE_S = 5.0
 SPEC_CHARS = 12
 VERSION_COLUMNS = (Column("region"), Column("version", "number"), Column("submitted", "time"), Column("spec", "code"))
 
@@ -34,8 +35,7 @@ def jobs(site: Site, request: Request) -> Page:
     """The project's job, those that have runs, and those that fedml registered in a region."""
     own, file, problem = _own(site)
     regions = regions_now(site)
-    runs = site.app.index.runs()
-    counts, newest = Counter(row.job for row in runs), {row.job: row for row in reversed(runs)}
+    counts, newest = site.shared.get(("job-runs",), lambda: _runs(site), max_age_s=RUNS_AGE_S).value
     registered = [
         job.id for now in regions if now.state for job in now.state.jobs.values() if job.spec_hash and not job.parent
     ]
@@ -59,6 +59,15 @@ def jobs(site: Site, request: Request) -> Page:
         as_of=as_of,
         problem=stale,
     )
+
+
+def _runs(site: Site) -> tuple[Counter[str], dict[str, RunRow]]:
+    """Of each job how many runs it has, and the newest one; in the order of the newest ones."""
+    runs = site.app.index.runs()
+    newest: dict[str, RunRow] = {}
+    for row in runs:
+        newest.setdefault(row.job, row)
+    return Counter(row.job for row in runs), newest
 
 
 def _own(site: Site) -> tuple[str, str, str]:

@@ -33,9 +33,10 @@ def browser(app: FakeApp) -> Browser:
 
 
 def test_jobs_are_those_of_the_project_of_runs_and_of_regions(browser: Browser, app: FakeApp) -> None:
-    app.index.open_run("01900000-0000-7000-8000-000000000001", "older", "1", "5ec", 4, 4)
+    for number, job in enumerate(("older", "newer", "older")):
+        app.index.open_run(f"01900000-0000-7000-8000-00000000000{number}", job, str(number), "5ec", 4, 4)
     answer = browser.get("/jobs?format=csv").text.splitlines()
-    assert [line.split(",")[0] for line in answer] == ["job", "train", "older", "tune"]
+    assert [line.split(",")[0] for line in answer] == ["job", "train", "older", "newer", "tune"]
     html = browser.get("/jobs").text
     assert "train.nomad.hcl" in html
     assert "differ" in html  # us has train, eu hasn't
