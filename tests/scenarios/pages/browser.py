@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
-from playwright.sync_api import Browser, ConsoleMessage, Error, Page, Request
+from playwright.sync_api import Browser, ConsoleMessage, Error, Page, Request, expect
 
 from tests.federation.web.served import Served
 
@@ -87,3 +87,10 @@ def screenshot(page: Page, folder: Path, name: str) -> None:
     width_px = (page.viewport_size or {"width": 0})["width"]
     folder.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=folder / f"{name}-{width_px}.png", full_page=True)
+
+
+def press(page: Page, keys: str) -> None:
+    """Presses keys one after another, when the page listens to them."""
+    expect(page.locator("[data-keys-help]")).to_be_visible()
+    for key in keys:
+        page.keyboard.press(key)
