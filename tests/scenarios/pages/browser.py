@@ -79,6 +79,7 @@ def accessible(page: Page) -> None:
     other.goto(page.url)
     found = [one for one in Axe().run(other).response["violations"] if one["impact"] in ("serious", "critical")]
     other.close()
+    page.bring_to_front()
     assert not found, [(one["id"], one["nodes"][0]["html"]) for one in found]
 
 

@@ -63,6 +63,7 @@ def test_the_best_of_a_sweep_is_found_by_ranges(browser: Browser, shop: Shop, pa
         page.keyboard.press("Escape")
         page.locator("[data-compare]").click()
         expect(page.locator("#results tbody tr")).to_have_count(18)
+        expect(page.locator("[data-brush-hint]")).to_be_visible()
         page.locator("#axes").scroll_into_view_if_needed()
         brush(page, "metrics.auc", 0.7, 1.02)
         expect(page.locator("#axes rect.brush")).to_have_count(1)
