@@ -18,6 +18,7 @@ from federation.charts.states import region_class
 from federation.charts.svg import Chart
 from federation.run.attempt_times import seconds
 from federation.run.time_spent import PHASES
+from federation.ui.index_table import ranked
 from federation.ui.run_chart import picture as timeline_picture
 from federation.ui.slot_failures import params_text
 from federation.web.pages.run_attempts import href_of
@@ -68,8 +69,15 @@ def given_of(now: RunNow) -> Sequence[Given]:
 
 
 def metrics_of(given: Sequence[Given]) -> Sequence[str]:
-    """The names of metrics, the most frequent first."""
-    return [name for name, _ in Counter(name for one in given for name in one.metrics).most_common()]
+    """The names of metrics, that which tells most first, as in tables of results."""
+    values: dict[str, float] = {}
+    for one in given:
+        for name, value in one.metrics.items():
+            if not value.is_integer():
+                values[name] = value
+            else:
+                values.setdefault(name, int(value))
+    return ranked(values)
 
 
 def params_of(given: Sequence[Given]) -> Sequence[str]:
