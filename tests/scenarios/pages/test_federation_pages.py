@@ -12,15 +12,13 @@ from federation.web import regions as reading
 from federation.web.pages import federation as page_module
 from federation.workflows import region_state
 from tests.federation.web.served import served
-from tests.scenarios.pages.browser import accessible, press, visiting
+from tests.scenarios.pages.browser import AXE_DOES, accessible, press, visiting
 from tests.scenarios.project import Project
 
 DEVICES = '[{ vendor = "nvidia", name = "A100", count = 2 }]'
 GPU_NODE = (
     f'{{ name = "us-gpu-1", datacenter = "us-east-1", node_pool = "gpu", node_class = "a100", devices = {DEVICES} }}'
 )
-AXE_DOES = ("Applying inline style", "preload assets")
-"""What axe itself does on a page, which the policy forbids."""
 JOB = """
 job "tune" {
   type        = "batch"
