@@ -44,6 +44,8 @@ class Span:
     reason: str = ""
     cause: str = ""
     """The class of failure."""
+    node: str = ""
+    """Empty until its region told where it ran."""
 
     @property
     def waited_s(self) -> float:
@@ -194,7 +196,8 @@ def running_at(spans: Sequence[Span], moments_s: Sequence[float], until_s: float
 
 
 def _exact(span: Span, one: AttemptTimes, begin: float) -> Span:
-    """Takes the times that Nomad told of the attempt's tasks."""
+    """Takes the times that Nomad told of the attempt's tasks, and its node."""
+    span = replace(span, node=one.node)
     if one.started_s is None:
         return replace(span, started_s=None) if one.is_failed else span
     ended_s = one.ended_s - begin if one.ended_s is not None else span.ended_s
