@@ -15,7 +15,6 @@ from federation.errors import ConfigError, UsageError
 from federation.index.rows import RunRow
 from federation.index.short_ids import short_runs
 from federation.ui.job_view import file_difference_lines, job_diff_document, region_row
-from federation.web.markup import ID_CHARS
 from federation.web.page import Link, Live, Page, PageRoute
 from federation.web.regions import COST, DIFF_AGE_S, RegionNow, open_clients, regions_now, staleness
 from federation.web.site import Site
