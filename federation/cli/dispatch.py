@@ -96,13 +96,13 @@ def dispatch(
             note(said)
         if rollout.dry_run:
             raise typer.Exit(show_plan(app, request, as_json=as_json))
-        hosts = _hosts(app, host_names) if detach.detach else []
+        hosts = hosts_of(app, host_names) if detach.detach else []
         begun = begin(app, request, skip_unreachable=skip_unreachable, tell=note, saved=saved, deploying=deploying)
         code = follow_or_detach(app, begun, hosts, observing, as_json=as_json)
     raise typer.Exit(code)
 
 
-def _hosts(app: App, names: Sequence[str]) -> list[Host]:
+def hosts_of(app: App, names: Sequence[str]) -> list[Host]:
     from federation.workflows.detach import coordinator_regions
 
     return coordinator_regions(app, names)
