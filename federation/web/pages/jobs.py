@@ -88,8 +88,10 @@ def _job(name: str, file: str, regions: list[RegionNow], runs: int, newest: RunR
         spec = None if now.state is None else "" if job is None else job.spec_hash or "another's"
         specs.append(spec)
         cells.append(Cell("?" if spec is None else spec[:SPEC_CHARS] or "–", spec or "", title=spec or ""))
-    known = {spec for spec in specs if spec}
-    same = "not registered" if not known else "differ" if len(known) > 1 or "" in specs else "same"
+    there = [spec for spec in specs if spec]
+    same = "not registered"
+    if there:
+        same = "differ" if len(set(there)) > 1 else f"in {len(there)} of {len(specs)}"
     cells += [Cell(same), Cell(f"{runs:,}", runs, href=f"/runs?job={segment(name)}" if runs else "")]
     run = newest.run if newest else ""
     cells += [
