@@ -21,7 +21,9 @@ def register(app: typer.Typer) -> None:
 
 
 def ui(
-    port: Annotated[int, typer.Option("--port", metavar="PORT", help="Listen on this port. 0: a free one.")] = 8646,
+    port: Annotated[
+        int, typer.Option("--port", metavar="PORT", min=0, max=65535, help="Listen on this port. 0: a free one.")
+    ] = 8646,
     host: Annotated[str, typer.Option("--host", metavar="ADDRESS", help="Listen on this address.")] = "127.0.0.1",
     no_open: Annotated[bool, typer.Option("--no-open", help="Open no browser. Print the link only.")] = False,
     read_only: Annotated[

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import socket
+import ssl
 import webbrowser
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -57,7 +59,8 @@ def serve(
     site: Site, address: Address, *, start_page: str = "/", opens_browser: bool, note: Callable[[str], None]
 ) -> None:
     """Serves until Ctrl-C. Prints the link by which a browser signs in, and a new one when it was used. Raises UsageError for
-    a port that is taken."""
+    an address or a certificate that can't be used."""
+    _check_certificate(address)
     opened = listening(address)
     host = f"[{address.host}]" if ":" in address.host else address.host
     root = f"{'https' if address.certificate else 'http'}://{host}:{opened.getsockname()[1]}"
@@ -96,7 +99,20 @@ def listening(address: Address) -> socket.socket:
         opened.listen()  # before the link is shown: a browser may be faster than the server
     except OSError as error:
         opened.close()
-        raise UsageError(
-            f"port {address.port} of {address.host} can't be used: {error.strerror}", hint="--port 0 takes a free port"
-        ) from None
+        is_taken = error.errno in (errno.EADDRINUSE, errno.EACCES)
+        hint = "--port 0 takes a free port" if is_taken else "--host takes an address of this machine"
+        raise UsageError(f"port {address.port} of {address.host} can't be used: {error.strerror}", hint=hint) from None
     return opened
+
+
+def _check_certificate(address: Address) -> None:
+    if address.certificate is None:
+        return
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(address.certificate, address.key)
+    except OSError as error:  # SSLError is one
+        files = f"--tls-cert {address.certificate} with --tls-key {address.key}"
+        raise UsageError(
+            f"{files} can't be used: {error.strerror or error}",
+            hint="both are PEM files, and the key is the certificate's",
+        ) from None

@@ -89,7 +89,7 @@ def _facts(now: RunNow) -> Sequence[tuple[str, str]]:
         facts.append(("name", now.row.name))
     if now.row.state == OPEN and glance.left_s is not None:
         facts.append(("time left", f"{in_words(glance.left_s)}, if results go on coming as until now"))
-    if now.timeline.efficiency is not None:
+    if now.timeline.efficiency is not None and now.row.state != OPEN:
         best = in_words(now.timeline.bound_s)
         facts.append(("took", f"{in_words(now.timeline.took_s)}; the shortest possible in the same room is {best}"))
     if glance.cost is not None:

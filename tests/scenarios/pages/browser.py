@@ -23,6 +23,8 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
+AXE_DOES = ("Applying inline style", "preload assets")
+"""What axe itself does on a page, which the policy forbids."""
 PATIENCE_MS = 60_000
 """How long a state may take on a slow machine."""
 
