@@ -76,7 +76,11 @@ def dispatch_intent(site: Site, form: Query) -> Intent:
 def _planned(site: Site, query: Query, arguments: list[str]) -> tuple[Preview | None, FedmlError | None, str]:
     try:
         asked = _request(site, query)
-        known = site.shared.get(("plan", *arguments), lambda: preview(site.app, asked), max_age_s=PLAN_AGE_S)
+        known = site.shared.get(
+            ("plan", *arguments),
+            lambda: preview(site.app, asked, goes_on=lambda *_: True),  # a page waits for no region that is slow
+            max_age_s=PLAN_AGE_S,
+        )
         known.value.require_an_answer()
     except FedmlError as error:
         return None, error, ""
