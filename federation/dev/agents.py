@@ -107,6 +107,8 @@ def node_settings(config: Config, region: DevRegion, node: DevNode, state: DevSt
     }
     if volumes:
         settings["client"]["host_volume"] = [volumes]
+    # Since 1.10.2 a client measures what tasks use only where it publishes that.
+    settings["telemetry"] = {"publish_allocation_metrics": True}
     settings["plugin"] = [{"raw_exec": [{"config": [{"enabled": "raw_exec" in node.drivers}]}]}]
     return settings
 

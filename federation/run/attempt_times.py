@@ -42,6 +42,7 @@ class AttemptTimes:
     ended_s: float | None
     """When the last of its tasks ended, a poststop task too."""
     taken: tuple[TaskTaken, ...] = ()
+    node: str = ""
 
 
 def attempt_times(kept: KeptAttempt) -> AttemptTimes:
@@ -65,6 +66,7 @@ def attempt_times(kept: KeptAttempt) -> AttemptTimes:
         main_end_s=_last_s(task.finished for task in main),
         ended_s=_last_s(task.finished for task in begun.values()),
         taken=taken,
+        node=story.node_name,
     )
 
 
@@ -100,6 +102,7 @@ def _joined(one: AttemptTimes, other: AttemptTimes) -> AttemptTimes:
         most(one.main_end_s, other.main_end_s),
         most(one.ended_s, other.ended_s),
         one.taken + other.taken,
+        one.node or other.node,
     )
 
 

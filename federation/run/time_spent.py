@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from federation.run.attempt_times import AttemptTimes, seconds
@@ -72,18 +72,6 @@ class TimeSpent:
         return max(waits, key=lambda wait: waits[wait]) if waits else None
 
 
-@dataclass(slots=True)
-class _Sum:
-    phases: dict[str, float] = field(default_factory=lambda: dict.fromkeys(PHASES, 0.0))
-    regions: dict[str, dict[str, float]] = field(default_factory=dict)
-
-    def add(self, region: str, phase: str, spent_s: float) -> None:
-        self.phases[phase] += spent_s
-        if region:
-            own = self.regions.setdefault(region, dict.fromkeys(PHASES, 0.0))
-            own[phase] += spent_s
-
-
 def where_time_went(
     spans: Sequence[Span],
     times: Mapping[Pair, AttemptTimes],
@@ -96,7 +84,8 @@ def where_time_went(
 ) -> TimeSpent:
     """Adds up the phases. `begun_s` is the moment (since the epoch) from which `spans`, by slot and attempt, count. `opened` is
     when the run was opened, `until_s` the present of one that is open, in which `unbound` slots have no attempt."""
-    sums, failed_s, exact = _Sum(), 0.0, 0
+    regions: dict[str, dict[str, float]] = {}
+    failed_s, exact = 0.0, 0
     opened_s = begun_s
     with suppress(ValueError):
         opened_s = min(seconds(opened), begun_s) if begun_s else seconds(opened)
@@ -104,20 +93,21 @@ def where_time_went(
     for span in spans:
         free_s = opened_s if span.slot != slot else free_s
         slot, pair = span.slot, (span.slot, span.attempt)
+        own = regions.get(span.region) or regions.setdefault(span.region, dict.fromkeys(PHASES, 0.0))
         bound_s = begun_s + span.bound_s
-        sums.add(span.region, "room", max(0.0, bound_s - free_s))
+        own["room"] += max(0.0, bound_s - free_s)
         told = times.get(pair)
         exact += told is not None
-        moments = _moments(span, told, recorded.get(pair), begun_s, until_s)
-        spent = list(_phases(bound_s, moments))
-        for phase, spent_s in spent:
-            sums.add(span.region, phase, spent_s)
-        took_s = sum(spent_s for _, spent_s in spent)
+        took_s = 0.0
+        for phase, spent_s in _phases(bound_s, _moments(span, told, recorded.get(pair), begun_s, until_s)):
+            own[phase] += spent_s
+            took_s += spent_s
         failed_s += took_s if span.outcome == "failed" else 0.0
         free_s = max(free_s, bound_s + took_s)
+    phases = {phase: sum(own[phase] for own in regions.values()) for phase in PHASES}
     if until_s is not None and unbound:
-        sums.add("", "room", unbound * max(0.0, until_s - opened_s))
-    return TimeSpent(sums.phases, sums.regions, len(spans), exact, failed_s)
+        phases["room"] += unbound * max(0.0, until_s - opened_s)
+    return TimeSpent(phases, regions, len(spans), exact, failed_s)
 
 
 def _moments(

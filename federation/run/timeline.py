@@ -40,6 +40,8 @@ class Span:
     reason: str = ""
     cause: str = ""
     """The class of failure."""
+    node: str = ""
+    """Empty until its region told where it ran."""
 
     @property
     def waited_s(self) -> float:
@@ -192,7 +194,8 @@ def running_at(spans: Sequence[Span], moments_s: Sequence[float], until_s: float
 
 
 def _take_exact(span: Span, one: AttemptTimes, begin: float) -> None:
-    """Takes the times that Nomad told of the attempt's tasks."""
+    """Takes the times that Nomad told of the attempt's tasks, and its node."""
+    span.node = one.node
     if one.started_s is None:
         span.started_s = None if one.is_failed else span.started_s
         return

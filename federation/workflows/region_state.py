@@ -4,6 +4,7 @@ the region is, but for further pages of long lists.
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections import Counter
@@ -229,4 +230,7 @@ def queue_groups(state: RegionState) -> list[QueueGroup]:
 def runs_of(app: App, states: Sequence[RegionState]) -> dict[str, RunRow]:
     """Run ID → the index's row, of all runs whose children these regions have."""
     wanted = {job.run for state in states for job in state.jobs.values() if job.run}
-    return {row.run: row for row in app.index.runs() if row.run in wanted} if wanted else {}
+    if not wanted:
+        return {}
+    named = "run IN (SELECT value FROM json_each(?))"
+    return {row.run: row for row in app.index.ask(lambda catalog: catalog.runs(named, (json.dumps(sorted(wanted)),)))}

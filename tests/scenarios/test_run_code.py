@@ -72,6 +72,14 @@ def runs(project: Project, job: str) -> list[dict[str, object]]:
     return listed
 
 
+def has_begun(project: Project, job: str) -> bool:
+    """Whether the newest run of the job has dispatched a slot. It is in the index before its manifest is written."""
+    if not runs(project, job):
+        return False
+    shown = project.fedml("runs", "show", "last", "--json")
+    return shown.code == 0 and bool(shown.json["slots"][0]["attempts"])
+
+
 def traces(project: Project) -> object:
     """All that a command could have left half-done: objects of the stores, jobs of the regions."""
     stores = project.root / ".fedml" / "stores"
@@ -184,7 +192,7 @@ def test_a_failed_run_is_retried_resumed_and_repeated_with_its_code_or_the_prese
 def test_another_process_resumes_an_interrupted_run(bare: Project) -> None:
     bare.write("slow.py", "import time; time.sleep(3)\n" + train("first"))
     process = bare.started("run", "slow.py", "-n", "4", "--cpu", "4000")
-    while not runs(bare, "slow") or not bare.fedml("runs", "show", "last", "--json").json["slots"][0]["attempts"]:
+    while not has_begun(bare, "slow"):
         time.sleep(0.2)
     process.kill()
     process.wait()

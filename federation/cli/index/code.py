@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from federation.cli.index.options import JobNameOption, ResultArgument
+from federation.cli.index.options import BestOption, JobNameOption, ResultArgument
 from federation.cli.options.common import AllowStoreOption, ConfigOption, JsonOption, RegionsOption
 
 
@@ -25,6 +25,7 @@ def code(
     ] = None,
     allow_store: AllowStoreOption = None,
     job: JobNameOption = None,
+    sort: BestOption = None,
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
@@ -43,7 +44,7 @@ def code(
     from federation.workflows.result_code import bring_code
 
     with opened(config) as federation:
-        row = federation.index.result(result, job=job)
+        row = federation.index.result(result, job=job, sort=sort)
         found = bring_code(federation, row, to, allow_store or ())
     how = "verified" if found.is_of_manifest else "as its record says: its run's manifest names none"
     note(f"{row.job} version {row.version}: code {found.sha256[:12]}, {counted(found.files, 'file')}, {how}")
@@ -67,6 +68,7 @@ def reproduce(
     ] = None,
     regions: RegionsOption = "",
     job: JobNameOption = None,
+    sort: BestOption = None,
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
@@ -99,7 +101,7 @@ def reproduce(
     from federation.workflows.run_observers import ObserverOptions
 
     with opened(config) as federation:
-        row = federation.index.result(result, job=job)
+        row = federation.index.result(result, job=job, sort=sort)
         asked = RunRequest(JobRequest(regions=names(regions)), name=f"reproduces-{row.alloc_id[:8]}")
         request = request_of_result(federation, row, asked)
         if request.code is not None:

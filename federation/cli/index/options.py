@@ -21,6 +21,12 @@ ResultArgument = Annotated[
         metavar="RESULT", help="A tag, a version, JOB@VERSION, JOB@VERSION/SLOT, or the beginning of an allocation id."
     ),
 ]
+BestOption = Annotated[
+    str | None,
+    typer.Option(
+        "--sort", metavar="FIELD[:desc],…", help="Of several results, take the first by these fields. Default: refuse."
+    ),
+]
 AtOption = Annotated[
     str | None,
     typer.Option(

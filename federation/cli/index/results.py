@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
-from federation.cli.index.options import AtOption, JobNameOption, OfflineOption, ResultArgument, as_of, reader, reading
+from federation.cli.index.options import (
+    AtOption,
+    BestOption,
+    JobNameOption,
+    OfflineOption,
+    ResultArgument,
+    as_of,
+    reader,
+    reading,
+)
 from federation.cli.options.common import AllowStoreOption, ConfigOption, JsonOption, OpenOption
 
 if TYPE_CHECKING:
@@ -195,12 +204,7 @@ def get(
         typer.Option(metavar="DIR", help="The folder to make (default: JOB-VERSION-ALLOCATION here)."),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Write into a folder that is not empty.")] = False,
-    sort: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FIELD[:desc],…", help="Of several results, take the first by these fields. Default: refuse."
-        ),
-    ] = None,
+    sort: BestOption = None,
     signed_by: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Refuse a result that none of these public keys signed.")
     ] = None,

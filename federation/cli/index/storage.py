@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from federation.cli.index.options import JobNameOption
+from federation.cli.index.options import BestOption, JobNameOption
 from federation.cli.options.common import AllowStoreOption, ConfigOption, DryRunOption, JsonOption, YesOption, is_dry
 
 if TYPE_CHECKING:
@@ -142,6 +142,7 @@ def copy(
         str, typer.Argument(metavar="STORE", help="A region, REGION/DATACENTER, a datacenter, or a store's URL.")
     ],
     job: JobNameOption = None,
+    sort: BestOption = None,
     allow_store: AllowStoreOption = None,
     as_json: JsonOption = False,
     config: ConfigOption = None,
@@ -163,7 +164,7 @@ def copy(
     from federation.workflows.index_copy import copy_target, copy_to
 
     with opened(config) as federation:
-        row = federation.index.result(result, job=job)
+        row = federation.index.result(result, job=job, sort=sort)
         target = copy_target(federation, store)
         with transfer("copying") as progress:
             copied, is_known = copy_to(federation, row, target, allow=allow_store or (), progress=progress)

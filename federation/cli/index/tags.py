@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from federation.cli.index.options import (
+    BestOption,
     IfCurrentOption,
     JobNameOption,
     OfflineOption,
@@ -38,6 +39,7 @@ def tag(
         str | None,
         typer.Argument(metavar="[RESULT]", help="The result to point it to (default: show the history of the tag)."),
     ] = None,
+    sort: BestOption = None,
     if_current: IfCurrentOption = None,
     rollback: Annotated[
         bool, typer.Option("--rollback", help="Point it back to its previous result. Repeat to go further back.")
@@ -55,6 +57,8 @@ def tag(
     Examples:
 
       fedml index tag production 8f14e45f -m "better on the March data"
+
+      fedml index tag production train@4 --sort metrics.auc:desc
 
       fedml index tag production 8f14e45f --if-current production-candidate
 
@@ -79,7 +83,8 @@ def tag(
             _tell(federation, index.rollback(name, if_current=if_current, rule=rule, reason=reason), as_json=as_json)
         elif result is not None:
             rule = _rule(federation, name)
-            moved = index.tag(name, result, if_current=if_current, rule=rule, reason=reason)
+            best = result if sort is None else index.result(result, sort=sort).alloc_id
+            moved = index.tag(name, best, if_current=if_current, rule=rule, reason=reason)
             _tell(federation, moved, as_json=as_json)
         else:
             _show_history(federation, name, as_json=as_json)

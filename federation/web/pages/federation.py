@@ -199,7 +199,10 @@ def _charts(kinds: Sequence[NodeKind], *, with_region: bool) -> dict[str, Chart]
         return f"{kind.region} · {kind.name}" if with_region else kind.name
 
     cpu = [Bar(label(kind), kind.used.cpu_mhz / 1000, kind.total.cpu_mhz / 1000, "GHz") for kind in kinds]
-    memory = [Bar(label(kind), kind.used.memory_mb / 1024, kind.total.memory_mb / 1024, "GiB") for kind in kinds]
+    memory = [
+        Bar(label(kind), round(kind.used.memory_mb / 1024, 1), round(kind.total.memory_mb / 1024, 1), "GiB")
+        for kind in kinds
+    ]
     devices = [
         Bar(
             f"{model.split('/', 2)[-1]} · {label(kind)}",

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Container
 from datetime import UTC, datetime
 
 from starlette.requests import Request
 
 from federation.app import JobRequest
 from federation.deploy.job_diff import JobDiff
+from federation.deploy.prepare import ISOLATED_HASH_CHARS
 from federation.errors import ConfigError, UsageError
 from federation.index.rows import RunRow
+from federation.index.short_ids import short_runs
 from federation.ui.job_view import file_difference_lines, job_diff_document, region_row
-from federation.web.markup import ID_CHARS
 from federation.web.page import Link, Live, Page, PageRoute
 from federation.web.regions import COST, DIFF_AGE_S, RegionNow, open_clients, regions_now, staleness
 from federation.web.site import Site
@@ -26,6 +28,7 @@ from regions.model import Region
 JOBS_SHOWN = 100
 WAIT_S = 3.0
 PAUSE_S = 5.0
+RUNS_AGE_S = 5.0
 SPEC_CHARS = 12
 VERSION_COLUMNS = (Column("region"), Column("version", "number"), Column("submitted", "time"), Column("spec", "code"))
 
@@ -34,16 +37,19 @@ def jobs(site: Site, request: Request) -> Page:
     """The project's job, those that have runs, and those that fedml registered in a region."""
     own, file, problem = _own(site)
     regions = regions_now(site)
-    runs = site.app.index.runs()
-    counts, newest = Counter(row.job for row in runs), {row.job: row for row in reversed(runs)}
+    counts, newest = site.shared.get(("job-runs",), lambda: _runs(site), max_age_s=RUNS_AGE_S).value
     registered = [
         job.id for now in regions if now.state for job in now.state.jobs.values() if job.spec_hash and not job.parent
     ]
-    names = list(dict.fromkeys([*([own] if own else []), *newest, *registered]))
+    variants = _variants(regions, newest)
+    shown = [name for name in newest if name == own or name not in variants.values()]
+    names = list(dict.fromkeys([*([own] if own else []), *shown, *registered]))
     columns = [Column("job"), Column("file"), *(Column(now.name, "code") for now in regions)]
     columns += [Column("regions"), Column("runs", "number"), Column("newest run", "id"), Column("opened", "time")]
     rows = [
-        _job(name, file if name == own else "", regions, counts[name], newest.get(name)) for name in names[:JOBS_SHOWN]
+        _job(name, file if name == own else "", regions, counts[base], newest.get(base))
+        for name in names[:JOBS_SHOWN]
+        for base in [variants.get(name, name)]
     ]
     table = Table(columns, rows, len(names), name="jobs", empty="No jobs yet.", empty_command="fedml deploy")
     as_of, stale = staleness(regions)
@@ -59,6 +65,22 @@ def jobs(site: Site, request: Request) -> Page:
         as_of=as_of,
         problem=stale,
     )
+
+
+def _runs(site: Site) -> tuple[Counter[str], dict[str, RunRow]]:
+    """Of each job how many runs it has, and the newest one; in the order of the newest ones."""
+    runs = site.app.index.runs()
+    newest: dict[str, RunRow] = {}
+    for row in runs:
+        newest.setdefault(row.job, row)
+    return Counter(row.job for row in runs), newest
+
+
+def _variants(regions: list[RegionNow], known: Container[str]) -> dict[str, str]:
+    """Registered ID → the job of its results, for jobs that have an ID of their own beside that (`fedml run`, `--isolated`)."""
+    jobs = [job for now in regions if now.state for job in now.state.jobs.values() if job.spec_hash and not job.parent]
+    ends = {job.id: f"-{job.spec_hash[:ISOLATED_HASH_CHARS]}" for job in jobs}
+    return {id_: base for id_, end in ends.items() if id_.endswith(end) and (base := id_.removesuffix(end)) in known}
 
 
 def _own(site: Site) -> tuple[str, str, str]:
@@ -80,11 +102,13 @@ def _job(name: str, file: str, regions: list[RegionNow], runs: int, newest: RunR
         specs.append(spec)
         cells.append(Cell("?" if spec is None else spec[:SPEC_CHARS] or "–", spec or "", title=spec or ""))
     known = {spec for spec in specs if spec}
-    same = "not registered" if not known else "differ" if len(known) > 1 or "" in specs else "same"
-    cells += [Cell(same), Cell(f"{runs:,}", runs, href=f"/runs?job={segment(name)}" if runs else "")]
+    there, asked = sum(map(bool, specs)), sum(spec is not None for spec in specs)
+    same = "same" if there == asked else f"in {there} of {asked}"
+    same = "not registered" if not known else "differ" if len(known) > 1 else same
+    cells += [Cell(same), Cell(f"{runs:,}", runs, href=f"/runs?job={segment(newest.job)}" if newest else "")]
     run = newest.run if newest else ""
     cells += [
-        Cell(run[:ID_CHARS], run, href=f"/runs/{segment(run)}" if run else ""),
+        Cell(short_runs((run,), ())[run], run, href=f"/runs/{segment(run)}" if run else ""),
         Cell(newest.opened if newest else ""),
     ]
     return Row(name, cells, href=f"/jobs/{segment(name)}")

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from federation.check import Check
 from federation.deploy.job_diff import JobDiff
 from federation.index.rows import RunRow
+from federation.index.short_ids import short_runs
 from federation.ui.job_view import AGAINST_THE_FILE
 from federation.web.markup import ID_CHARS
 from federation.web.query import Query, changed
@@ -204,7 +205,7 @@ def held(
                     Cell(one.alloc_id[:ID_CHARS], one.alloc_id, href=_attempt(job)),
                     Cell((job and job.parent) or one.job_id),
                     *_run(job.run if job else "", runs),
-                    Cell(", ".join(one.ids)),
+                    Cell(", ".join(sorted(one.ids))),
                 )
                 rows.append(Row(f"{one.alloc_id}-{number}", cells))
     return Table(HELD_COLUMNS, rows, total, name="devices", empty="No allocation holds a device.")
@@ -253,7 +254,7 @@ def stores(site: Site, regions: Sequence[Region], clocks: Mapping[str, Check]) -
 
 def _run(run: str, runs: Mapping[str, RunRow]) -> tuple[Cell, Cell]:
     href = f"/runs/{segment(run)}" if run in runs else ""
-    return Cell(run[:ID_CHARS], run, href=href), Cell(runs[run].author if run in runs else "")
+    return Cell(short_runs((run,), runs)[run], run, href=href), Cell(runs[run].author if run in runs else "")
 
 
 def _attempt(job: LiveJob | None) -> str:

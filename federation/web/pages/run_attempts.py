@@ -110,7 +110,7 @@ def attempts_table(now: RunNow, request: Request, wanted: Wanted) -> Table:
     more = begin + ROWS_SHOWN < len(found)
     return Table(
         COLUMNS,
-        [_row(now, span, nodes.get((span.slot, span.attempt), "")) for span in shown],
+        [_row(now, span, nodes.get((span.slot, span.attempt), span.node)) for span in shown],
         total=len(found),
         sort=sort if query.text("sort") else "",
         next_href=changed(request, {"after": _key(shown[-1])}) + "#attempts-table" if more else "",

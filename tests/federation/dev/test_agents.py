@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -176,6 +177,15 @@ def test_nodes_and_regions_are_as_declared(binary: str, project: Callable[[], Co
 def test_down_leaves_nothing_and_up_brings_jobs_and_tasks_back(binary: str, project: Callable[[], Config]) -> None:
     lifecycle.up(project(), quiet, engine="nomad")
     task = start_task(project())
+    client = NomadRegion(project().regions["us"])
+    try:
+        allocation = client.allocations(job_id="hold")[0][0]
+        until = time.monotonic() + 60
+        while not client.usage(allocation.id):
+            assert time.monotonic() < until, "the client measures nothing"
+            time.sleep(0.2)
+    finally:
+        client.close()
     processes, _ = left_of(project())
     assert task in processes
     assert len(lifecycle.down(project().root, quiet)) == 5

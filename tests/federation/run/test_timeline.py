@@ -59,6 +59,7 @@ def test_each_attempt_waits_and_computes_and_what_nomad_told_is_preferred(run: T
     ]
     assert [(span.waited_s, span.computed_s) for span in run.spans] == [(2, 2.5), (1, 8), (1, 9), (1, 9)]
     assert run.spans[2].reason == "exit code 7"
+    assert [span.node for span in run.spans] == ["us-1", "", "", ""], "what Nomad told is kept of slot 0 only"
 
 
 def test_regions_are_summed_and_priced(run: Timeline) -> None:

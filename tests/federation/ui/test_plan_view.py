@@ -86,7 +86,7 @@ def test_one_region_in_full(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
         "addresses https://us:4646",
         "nomad 1.6.3, region us, namespace default",
     ]
-    assert lines[5] == "capacity 8 slots of train free, 0 queued"
+    assert lines[5:7] == ["clock 0 s apart", "capacity 8 slots of train free, 0 queued"]
     assert lines[-2:] == ["dc1 - - 1 1 1000 750 1000 900 raw_exec", "dc1 - gpu 1 1 1000 1000 1000 1000 docker"]
     document = region_document(told)
     assert (document["free_slots"], document["leader"], document["node_list"][0]["used_cpu_mhz"]) == (

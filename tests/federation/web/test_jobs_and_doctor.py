@@ -33,13 +33,26 @@ def browser(app: FakeApp) -> Browser:
 
 
 def test_jobs_are_those_of_the_project_of_runs_and_of_regions(browser: Browser, app: FakeApp) -> None:
-    app.index.open_run("01900000-0000-7000-8000-000000000001", "older", "1", "5ec", 4, 4)
+    for number, job in enumerate(("older", "newer", "older")):
+        app.index.open_run(f"01900000-0000-7000-8000-00000000000{number}", job, str(number), "5ec", 4, 4)
     answer = browser.get("/jobs?format=csv").text.splitlines()
-    assert [line.split(",")[0] for line in answer] == ["job", "train", "older", "tune"]
+    assert [line.split(",")[0] for line in answer] == ["job", "train", "older", "newer", "tune"]
     html = browser.get("/jobs").text
     assert "train.nomad.hcl" in html
-    assert "differ" in html  # us has train, eu hasn't
+    assert "in 1 of 2" in html, "us has train, eu hasn't"
     assert 'href="/runs?job=older"' in html
+
+
+def test_a_job_with_an_id_of_its_own_is_shown_with_the_runs_of_its_results(tmp_path: Path) -> None:
+    stub = STUB | {"ID": "tune-5ec5ec5e"}
+    app = FakeApp(tmp_path, FakeRegion("us", live_jobs=[stub]), FakeRegion("eu", live_jobs=[stub]))
+    app.index.open_run("01900000-0000-7000-8000-000000000001", "tune", "1", "5ec", 4, 4)
+    html = Browser(app.app).get("/jobs").text
+    row = html[html.index("tune-5ec5ec5e") :]
+    assert "same" in row
+    assert 'href="/runs?job=tune"' in row
+    assert ">00000001</" in row
+    assert "not registered" not in row
 
 
 def test_a_job_is_compared_as_the_command_does(browser: Browser, app: FakeApp) -> None:

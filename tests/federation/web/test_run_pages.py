@@ -6,6 +6,7 @@ import csv
 import http.cookiejar
 import io
 import json
+import socket
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -272,3 +273,32 @@ def test_a_run_that_goes_on_is_read_on_and_the_rest_stays(folder: Path, runs: li
 
 def _index(folder: Path, app: App) -> Index:
     return Index(app.home, cache_dir=folder / "other-cache", owner=app.owner)
+
+
+def test_open_shows_the_page_of_the_run_that_is_named(
+    folder: Path, runs: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from federation.web import serve
+
+    shown: list[tuple[str, bool]] = []
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(
+        serve,
+        "serve",
+        lambda site, address, *, start_page, opens_browser, note: shown.append((start_page, opens_browser)),
+    )
+    assert fedml(["runs", "show", "nightly", "--open"]) == 0
+    assert shown == [(f"/runs/{runs[1]}", True)]
+
+
+def test_a_region_that_takes_the_question_and_never_answers_keeps_no_page_away(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        (tmp_path / "fedml.toml").write_text(TOML.replace("http://127.0.0.1:9", address))
+        run = opened(tmp_path)
+        with served(tmp_path / "fedml.toml") as pages:
+            visitor = Visitor(pages)
+            html = visitor.get(f"/runs/{run}")
+            assert "us doesn't say how its slots stand" in html
+            assert "4 lost" in html
+            assert "us doesn't answer" in visitor.get(f"/runs/{run}/slots/5/1")

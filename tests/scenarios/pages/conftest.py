@@ -12,7 +12,7 @@ from tests.scenarios.pages.browser import FLAGS, PATIENCE_MS
 from tools.chromium import found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")  # while it is there, no test of this process can run an event loop of its own
 def browser() -> Iterator[Browser]:
     """The system's Chromium, without a window."""
     path = found()

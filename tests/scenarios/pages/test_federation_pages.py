@@ -12,15 +12,13 @@ from federation.web import regions as reading
 from federation.web.pages import federation as page_module
 from federation.workflows import region_state
 from tests.federation.web.served import served
-from tests.scenarios.pages.browser import accessible, press, visiting
+from tests.scenarios.pages.browser import press, visiting
 from tests.scenarios.project import Project
 
 DEVICES = '[{ vendor = "nvidia", name = "A100", count = 2 }]'
 GPU_NODE = (
     f'{{ name = "us-gpu-1", datacenter = "us-east-1", node_pool = "gpu", node_class = "a100", devices = {DEVICES} }}'
 )
-AXE_DOES = ("Applying inline style", "preload assets")
-"""What axe itself does on a page, which the policy forbids."""
 JOB = """
 job "tune" {
   type        = "batch"
@@ -105,21 +103,3 @@ def test_devices_queues_and_a_silent_region(browser: Browser, lab: Project) -> N
         press(page, "gj")
         page.get_by_role("link", name="tune", exact=True).click()
         expect(page.locator("#difference")).to_contain_text("as fedml registered it")
-
-        with visiting(browser, pages, allowed=AXE_DOES) as page:
-            for address in ("/", "/regions/us", "/jobs", "/jobs/tune", "/doctor"):
-                page.goto(f"{pages.root}{address}")
-                accessible(page)
-
-
-def test_the_pages_show_their_facts_without_scripts_on_a_phone(
-    browser: Browser, project: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(project.root)
-    with (
-        served(project.root / "fedml.toml") as pages,
-        visiting(browser, pages, width_px=360, java_script_enabled=False, color_scheme="dark") as page,
-    ):
-        for address in ("/", "/regions/us", "/jobs", "/doctor"):
-            page.goto(f"{pages.root}{address}")
-            expect(page.locator("table tbody tr").first).to_be_visible()

@@ -63,6 +63,7 @@ def test_the_best_of_a_sweep_is_found_by_ranges(browser: Browser, shop: Shop, pa
         page.keyboard.press("Escape")
         page.locator("[data-compare]").click()
         expect(page.locator("#results tbody tr")).to_have_count(18)
+        expect(page.locator("[data-brush-hint]")).to_be_visible()
         page.locator("#axes").scroll_into_view_if_needed()
         brush(page, "metrics.auc", 0.7, 1.02)
         expect(page.locator("#axes rect.brush")).to_have_count(1)
@@ -75,7 +76,7 @@ def test_the_best_of_a_sweep_is_found_by_ranges(browser: Browser, shop: Shop, pa
         expect(page.locator("h1")).to_have_text(f"churn 4, slot {best.key.slot}")
         expect(page.get_by_text("report.txt")).to_be_visible()
         page.locator(".pictures img").scroll_into_view_if_needed()
-        page.wait_for_function("document.querySelector('.pictures img').naturalWidth === 16")
+        expect(page.locator(".pictures img")).to_have_js_property("naturalWidth", 16)
         with page.expect_download() as download:
             page.get_by_role("link", name="report.txt").click()
         assert download.value.path().read_bytes() == b"fine <b>really</b>\n"

@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, expect
 
 from tests.federation.web.served import served
 from tests.scenarios.conftest import federation
-from tests.scenarios.pages.browser import visiting
+from tests.scenarios.pages.browser import AXE_DOES, accessible, visiting
 from tests.scenarios.project import Project, expected_keys, gate, run_id, told
 
 SLOTS = 60
@@ -25,7 +25,7 @@ def test_a_run_is_watched_through_the_loss_of_a_region_to_its_end(browser: Brows
         dispatch = fragile.started("dispatch", "--job", job, "-n", str(SLOTS))
         said = told(dispatch, "running    us-1", 1)
         run = run_id(said)
-        with served(fragile.root / "fedml.toml") as pages, visiting(browser, pages, allowed=("404",)) as page:
+        with served(fragile.root / "fedml.toml") as pages, visiting(browser, pages) as page:
             page.goto(f"{pages.root}/runs/{run}")
             expect(page.locator("#head")).to_contain_text("open")
             expect(page.locator("#head")).to_contain_text("running")
@@ -53,13 +53,14 @@ def test_the_reason_of_failed_slots_is_found_and_their_log_is_read(browser: Brow
     )
     job = project.job("explained", script)
     project.fedml("dispatch", "--job", job, "--version", "1", "--sweep", "epochs=3,4,5", "--name", "explained")
-    with served(project.root / "fedml.toml") as pages, visiting(browser, pages, allowed=("404",)) as page:
+    with served(project.root / "fedml.toml") as pages, visiting(browser, pages, allowed=AXE_DOES) as page:
         page.goto(f"{pages.root}/runs?name=explained")
         expect(page.locator("#runs tbody tr")).to_contain_text("1 exit")
         page.locator("#runs tbody tr a").first.click()
         expect(page.locator("#failures")).to_contain_text("bad config: 5 epochs")
         expect(page.locator("#failures")).to_contain_text("epochs=5")
         expect(page.locator("#results svg")).not_to_have_count(0)
+        accessible(page)
         page.locator("#failures a").first.click()
         expect(page.locator("#log-text")).to_have_text("bad config: 5 epochs")
         page.get_by_role("link", name="make stdout").click()
@@ -67,6 +68,7 @@ def test_the_reason_of_failed_slots_is_found_and_their_log_is_read(browser: Brow
         assert "stream=stdout" in page.url
         expect(page.locator("#tasks")).to_contain_text("3")
         expect(page.locator("#events")).to_contain_text("Terminated")
+        accessible(page)
 
 
 def test_a_log_follows_what_a_task_writes(browser: Browser, project: Project) -> None:
@@ -75,7 +77,7 @@ def test_a_log_follows_what_a_task_writes(browser: Browser, project: Project) ->
         job = project.job("followed", script)
         dispatch = project.started("dispatch", "--job", job, "-n", "1", "--regions", "us", "--version", "1")
         run = run_id(told(dispatch, "running ", 1))
-        with served(project.root / "fedml.toml") as pages, visiting(browser, pages, allowed=("404",)) as page:
+        with served(project.root / "fedml.toml") as pages, visiting(browser, pages) as page:
             page.goto(f"{pages.root}/runs/{run}/slots/0/1?task=make&stream=stdout")
             expect(page.locator("#log-text")).to_contain_text("waits")
             os.close(os.open(waiting, os.O_RDWR))

@@ -279,6 +279,14 @@ def test_get_of_several_results_takes_the_first_by_sort(filled: Project, cli: Cl
     assert "there is no field 'nope'" in cli("get", "4", "--sort", "nope")[2]
 
 
+@pytest.mark.parametrize(("order", "region"), [("", "eu"), (":desc", "us")])
+def test_a_tag_points_to_the_best_of_several_results(project: Project, cli: Cli, order: str, region: str) -> None:
+    project.index.commit([project.published("a", region="us", slot=0), project.published("b", region="eu", slot=1)])
+    assert cli("tag", "best", "4")[0] == 1
+    assert cli("tag", "best", "4", "--sort", f"region{order}")[0] == 0
+    assert json.loads(cli("show", "best", "--json")[1])["results"][0]["region"] == region
+
+
 def test_get_refuses_a_flipped_byte(filled: Project, cli: Cli) -> None:
     [path] = (filled.root / "us").rglob("000000000/train/0/aaaa*/*/model.bin")
     path.write_bytes(b"M" + path.read_bytes()[1:])
