@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from federation.errors import UsageError
-from federation.web.serve import Address, listening, settings
-from federation.web.site import LOOPBACK_NAMES, Settings
+from federation.web.serve import Address, listening, serve, settings
+from federation.web.site import LOOPBACK_NAMES, Settings, Site
 
 
 def chosen(address: Address, **more: Any) -> Settings:
@@ -39,3 +39,19 @@ def test_a_port_that_is_taken_is_said_with_the_remedy() -> None:
             listening(Address(port=taken.getsockname()[1]))
     assert refused.value.hint == "--port 0 takes a free port"
     assert isinstance(taken, socket.socket)
+
+
+def test_an_address_of_another_machine_is_said_with_the_remedy() -> None:
+    with pytest.raises(UsageError, match="can't be used") as refused:
+        listening(Address("192.0.2.1"))
+    assert refused.value.hint == "--host takes an address of this machine"
+
+
+def test_a_certificate_that_cannot_be_used_is_said_before_the_link(tmp_path: Path) -> None:
+    said: list[str] = []
+    (tmp_path / "key.pem").write_text("no key")
+    for certificate in (tmp_path / "missing.pem", tmp_path / "key.pem"):
+        address = Address(certificate=certificate, key=tmp_path / "key.pem")
+        with pytest.raises(UsageError, match=r"--tls-cert .* can't be used"):
+            serve(Site(app, Settings()), address, opens_browser=False, note=said.append)
+    assert not said
