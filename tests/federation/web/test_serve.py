@@ -48,6 +48,11 @@ def test_an_address_of_another_machine_is_said_with_the_remedy() -> None:
 
 
 def test_a_certificate_that_cannot_be_used_is_said_before_the_link(tmp_path: Path) -> None:
+    (tmp_path / "fedml.toml").write_text(
+        '[federation]\nhome = "file://home"\n[regions.us]\naddresses = ["http://127.0.0.1:9"]\n'
+        '[regions.us.datacenters.dc1]\nstore = "file://us"\n'
+    )
+    app = App(load(tmp_path / "fedml.toml"))
     said: list[str] = []
     (tmp_path / "key.pem").write_text("no key")
     for certificate in (tmp_path / "missing.pem", tmp_path / "key.pem"):
