@@ -14,6 +14,7 @@ from typing import Any
 from federation.errors import UsageError
 from jobs.errors import ForeignTextError
 from jobs.foreign import Members, parse_object
+from jobs.frozen import frozen
 from jobs.json_limits import Limits
 
 LINE_BYTES_MAX = 16 * 1024
@@ -32,7 +33,7 @@ Point = tuple[float, float]
 """(step, value). The value may be a NaN or infinite."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class KeepBest:
     """The rule of `--keep-best`: of the slots that reached step `after`, only the `count` best by `metric` go on. Raises
     UsageError for numbers that make no rule."""
@@ -63,7 +64,7 @@ class KeepBest:
         return cls(data.whole("count", least=1), data.number("after", least=0), data.text("metric"), mode)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Line:
     """The numbers of one line."""
 

@@ -10,11 +10,11 @@ changed since its commit.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from federation.errors import IndexCorrupt
 from federation.log import Log
 from federation.manifest import Manifest
+from jobs.frozen import frozen
 from jobs.json_limits import DOCUMENT_LIMITS
 from regions.storage.errors import TooLarge
 from regions.storage.store import Store
@@ -23,7 +23,7 @@ RUNS = "runs/"
 _MANIFEST = "/manifest.json"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RunKeys:
     """The keys of one run. Those of folders end in `/`."""
 

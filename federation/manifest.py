@@ -11,7 +11,7 @@ import json
 import secrets
 import uuid
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -20,6 +20,7 @@ from federation.errors import FormatTooNew, IndexCorrupt
 from federation.plan import Room
 from jobs.errors import ForeignTextError
 from jobs.foreign import Members, parse_json, reason_of, understood
+from jobs.frozen import field, frozen
 from jobs.params.sweep import SLOTS_MAX, Sweep
 from jobs.spec import RUN_KEYS, SPEC_KEY
 
@@ -27,7 +28,7 @@ MANIFEST_FORMAT = 2
 _DIGITS_MAX = 30
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RunCode:
     """The code of a run, and the job that runs it. What is dispatched of it is in the manifest's meta."""
 
@@ -46,7 +47,7 @@ class RunCode:
     """The code wasn't the commit's. The difference lies beside the manifest, unless it is large or holds a secret."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Manifest:
     """One run: which job, version and slots, and within which limits. `groups` maps each publishing group to its count."""
 
@@ -77,12 +78,12 @@ class Manifest:
     var_files: tuple[str, ...] = ()
     parent: str = ""
     """The Nomad job that is dispatched, where it isn't `job` itself: an isolated run has one of its own."""
-    deployed_over: Mapping[str, int] = field(default_factory=dict)
+    deployed_over: Mapping[str, int] = field(factory=dict)
     """Region → the Nomad version of the job that stood there before this run's deployment changed it (-1: none)."""
-    registered_at: Mapping[str, int] = field(default_factory=dict)
+    registered_at: Mapping[str, int] = field(factory=dict)
     """Region → JobModifyIndex of a job that isn't as fedml registered it: another index is another job. One that fedml never
     registered carries no spec hash (`spec_hash` is "")."""
-    sweep: Sweep = field(default_factory=Sweep)
+    sweep: Sweep = field(factory=Sweep)
     """What slots differ in; their rows and payloads lie beside the manifest."""
     rooms: tuple[Room, ...] = ()
     """What its policy uses in each region (price, duration, minimum, cap, weight, elastic slots), as it was when the run

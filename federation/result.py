@@ -11,12 +11,12 @@ import json
 import math
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
 from typing import Any, Union
 
 from federation.errors import PublishError, RecordTooNew
 from jobs.errors import ForeignTextError
 from jobs.foreign import Members, kind_of, parse_object
+from jobs.frozen import as_dict, field, frozen
 from jobs.json_limits import WHOLE_NUMBER_MAX, Limits
 
 RECORD_FORMAT = 1
@@ -44,7 +44,7 @@ _FLOATS = ("nan", "inf", "-inf")
 MetricValue = Union[float, int, str, bool]  # noqa: UP007 - in the archive for nodes it runs under Python 3.9
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@frozen
 class Key:
     """What is to exist exactly once in the index: one allocation index of one group of one slot of one run."""
 
@@ -52,6 +52,9 @@ class Key:
     slot: int
     group: str
     index: int
+
+    def __lt__(self, other: Key) -> bool:
+        return (self.run, self.slot, self.group, self.index) < (other.run, other.slot, other.group, other.index)
 
     @property
     def path(self) -> str:
@@ -73,7 +76,7 @@ LEFT_OUT = "left_out"
 """In a record's environment: the name of the packed code that made it."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ResultFile:
     """One file of an artifact: its path relative to the artifact, POSIX style."""
 
@@ -84,7 +87,7 @@ class ResultFile:
     """The store's mark of this very version of an object that was recorded where it lay; "" for what fedml wrote."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ResultRecord:
     """One allocation's published result. `store` is the store's URL without any secret; times are RFC 3339 in UTC."""
 
@@ -103,10 +106,10 @@ class ResultRecord:
     manifest_sha256: str
     files: tuple[ResultFile, ...]
     created: str
-    metrics: Mapping[str, MetricValue] = field(default_factory=dict)
-    params: Mapping[str, str] = field(default_factory=dict)
+    metrics: Mapping[str, MetricValue] = field(factory=dict)
+    params: Mapping[str, str] = field(factory=dict)
     """The dispatch's meta, without fedml's own keys."""
-    environment: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(factory=dict)
     """Versions of Python, the framework and fedml, and other facts about where it was trained."""
     prefix: str | None = None
     """Where in `store` the files lie that were there already and weren't copied (`models/`, or empty); None: at the
@@ -136,14 +139,13 @@ class ResultRecord:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready; NaN and infinities, which JSON lacks, as `{"$float": "nan"}`."""
-        data = asdict(self)
-        data["format"] = RECORD_FORMAT
+        data = as_dict(self) | {"format": RECORD_FORMAT, "key": as_dict(self.key), "metrics": self.written_metrics}
+        data["files"] = list(map(as_dict, self.files))
         if self.prefix is None:
             del data["prefix"]
         for file in data["files"]:
             if not file["etag"]:
                 del file["etag"]
-        data["metrics"] = self.written_metrics
         return data
 
     @property

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from jobs.code_run import CODE_KEY, COMMAND_KEY, PARAMS_KEY
+from jobs.frozen import frozen
 from jobs.store_task import ARCHIVE
 
 DRIVERS = ("raw_exec", "exec", "docker", "podman")
@@ -22,7 +22,7 @@ SHA256_VARIABLE = "fedml_task_sha256"
 _CACHE = "/uv-cache"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CodeJob:
     """What the job asks for."""
 

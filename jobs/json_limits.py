@@ -6,8 +6,9 @@ No dependency: the archive for nodes holds this module and runs it under Python 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any, Optional, Union
+
+from jobs.frozen import frozen
 
 WHOLE_NUMBER_MAX = 2**53 - 1
 """The largest whole number that every JSON reader reads as the same number."""
@@ -17,7 +18,7 @@ SHOWN_CHARS_MAX = 60
 _Place = Optional[tuple[Any, Union[str, int]]]  # noqa: UP007,UP045 - runs under Python 3.9
 
 
-@dataclass(frozen=True)
+@frozen
 class Limits:
     """How much one JSON text may hold. `items_max` counts members of objects and items of lists, at every level together."""
 
@@ -37,7 +38,7 @@ class Limits:
     error of the whole text."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Unusable:
     """Stands for a value that can't be used."""
 

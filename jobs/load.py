@@ -9,18 +9,18 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from jobs.errors import InvalidSpec
+from jobs.frozen import frozen
 from jobs.hcl import ParsedJob, VariableSource, environment_variables, load_var_file, parse_job
 from jobs.nomad_json.decode import decode_job
 
 SOURCE_BYTES_MAX = 4 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class JobSource:
     """One jobspec as written, and the variables given for all regions.
 
@@ -61,7 +61,7 @@ class JobSource:
         return parse_job(self.text, filename=self.path.name, base_dir=Path(), variables=sources, uuid_seed=uuid_seed)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LoadedJob:
     """A job's JSON, not canonicalised and not rendered, and the hash of what it was made from."""
 

@@ -8,17 +8,17 @@ stays), `datacenters` and `node_pool` replace the job's, and `meta` is merged ov
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, Literal, get_args
 
 from jobs.errors import InvalidSpec
+from jobs.frozen import field, frozen
 
 OnFailure = Literal["", "fail_all", "fail_local"]
 """What else fails with a region: "" those after it in order, `fail_all` all others, `fail_local` none."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Strategy:
     """Rollout strategy: at most `max_parallel` regions at a time (0: all at once), in order."""
 
@@ -30,7 +30,7 @@ EACH_FOR_ITSELF = Strategy(on_failure="fail_local")
 """Strategy of a job without the block: all regions at once, and a failure affects only its own region."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RegionBlock:
     """One `region` of the block."""
 
@@ -38,10 +38,10 @@ class RegionBlock:
     count: int = 1
     datacenters: tuple[str, ...] = ()
     node_pool: str = ""
-    meta: Mapping[str, str] = field(default_factory=dict)
+    meta: Mapping[str, str] = field(factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Multiregion:
     """The block: its regions in the order of the rollout."""
 

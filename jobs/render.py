@@ -12,16 +12,16 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
 from jobs.errors import InvalidSpec
+from jobs.frozen import frozen
 from jobs.spec import RUN_KEYS, SPEC_KEY, JobShape, variable_name
 from jobs.store_task import StoreTask, with_store_task
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Place:
     """What the renderer needs to know about a region. `stores` maps each of its datacenters to a store URL.
     `store_task` is added to groups that publish, if given."""

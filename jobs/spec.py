@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from jobs.code_run import PARAMS_KEY
 from jobs.errors import InvalidSpec
+from jobs.frozen import frozen
 
 SPEC_KEY = "fedml_spec"
 RUN_KEYS = ("fedml_run", "fedml_slot", "fedml_attempt")
@@ -23,7 +23,7 @@ _KEY_SEGMENT = re.compile(r"[^/\\\x00-\x1f\x7f]+")
 _VERSION = re.compile(r"[^\W_][\w.+-]{0,63}")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class JobShape:
     """What fedml needs to know about a parameterized batch job. `groups`: publishing groups with their counts."""
 

@@ -9,10 +9,10 @@ folder, which the tasks share.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from jobs.errors import InvalidSpec
+from jobs.frozen import field, frozen
 
 NAME = "store"
 ARCHIVE = "local/fedml-publish.pyz"
@@ -21,7 +21,7 @@ _WITH_AN_IMAGE = ("docker", "podman")
 _WITHOUT = ("raw_exec", "exec", "exec2")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Archive:
     """URL from which nodes fetch `fedml-publish-VERSION-STORE.pyz`, and its sha256."""
 
@@ -29,13 +29,13 @@ class Archive:
     sha256: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StoreTask:
     """Settings of the added task. `archives` is keyed by the URL scheme of the stores they serve (each serves
     `file`)."""
 
     path: str
-    archives: Mapping[str, Archive] = field(default_factory=dict)
+    archives: Mapping[str, Archive] = field(factory=dict)
     driver: str | None = None
     """None: the driver of the group's own tasks."""
     image: str = "python:3.13-slim"

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from jobs.errors import FedmlError
+from jobs.frozen import field, frozen
 
 
 class SecretUnavailable(FedmlError):
     """The secret could not be read: the variable is unset, the file is missing, or the command failed."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SecretRef:
     """Where a secret is found: exactly one of an environment variable, a file or a command (argv, no shell).
 

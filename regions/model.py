@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
+from jobs.frozen import field, frozen
 from regions.credentials import SecretRef
 from regions.store_config import StoreConfig as StoreConfig
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TLSFiles:
     """Files for TLS towards one region. Verification is on unless a person writes `verify = false`."""
 
@@ -21,7 +21,7 @@ class TLSFiles:
     verify: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Datacenter:
     """A Nomad datacenter of one region; its name is unique only there."""
 
@@ -29,7 +29,7 @@ class Datacenter:
     store: StoreConfig
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Price:
     """What one slot costs for an hour on nodes of one kind: those that match all that is set here."""
 
@@ -40,7 +40,7 @@ class Price:
     """`TYPE`, `VENDOR/TYPE` or `VENDOR/TYPE/NAME`; counts for jobs that ask for such a device."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Region:
     """One Nomad region, as `fedml.toml` names it.
 
@@ -70,7 +70,7 @@ class Region:
     """How long an attempt may wait for a node there; None: as everywhere."""
     max_outstanding: int | None = None
     """Children of one job, finished ones too, that it keeps at most."""
-    variables: Mapping[str, object] = field(default_factory=dict)
+    variables: Mapping[str, object] = field(factory=dict)
     """HCL variables of this region (`[regions.NAME.vars]`)."""
     further_stores: tuple[StoreConfig, ...] = ()
     """Stores in which results of this region may lie besides its datacenters' own: those that moved, for example."""
@@ -80,7 +80,7 @@ class Region:
             object.__setattr__(self, "nomad_region", self.name)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Node:
     """A Nomad client node: sizes are totals, not what is free."""
 
@@ -100,7 +100,7 @@ class Node:
     """`VENDOR/TYPE/NAME` of each model."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TaskState:
     """One task of an allocation, as Nomad describes it."""
 
@@ -126,7 +126,7 @@ class TaskState:
         return self.state == "dead" and not self.failed and self.exit_code == 0 and not self.is_killed
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Allocation:
     """One allocation: `group` and `index` come from its name (`job.group[index]`)."""
 
@@ -144,7 +144,7 @@ class Allocation:
     follow_up_eval: str = ""
     create_index: int = 0
     modify_index: int = 0
-    tasks: Mapping[str, TaskState] = field(default_factory=dict)
+    tasks: Mapping[str, TaskState] = field(factory=dict)
     is_preempted: bool = False
     """Its room was taken by a job of higher priority."""
     is_moved: bool = False
@@ -158,7 +158,7 @@ class Allocation:
         return self.client_status in ("complete", "failed", "lost") or self.is_preempted
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Dispatched:
     """What a dispatch answered. `eval_id` is empty when an idempotency token hit an existing child."""
 
@@ -166,7 +166,7 @@ class Dispatched:
     eval_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class GroupShortfall:
     """Why a group could not be placed whole, in Nomad's counters."""
 
@@ -175,12 +175,12 @@ class GroupShortfall:
     nodes_evaluated: int = 0
     nodes_filtered: int = 0
     nodes_exhausted: int = 0
-    nodes_available: Mapping[str, int] = field(default_factory=dict)
-    constraint_filtered: Mapping[str, int] = field(default_factory=dict)
-    dimension_exhausted: Mapping[str, int] = field(default_factory=dict)
+    nodes_available: Mapping[str, int] = field(factory=dict)
+    constraint_filtered: Mapping[str, int] = field(factory=dict)
+    dimension_exhausted: Mapping[str, int] = field(factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DryRun:
     """Nomad's answer to a plan: `shortfalls` is empty when all of it would be placed."""
 
@@ -189,11 +189,11 @@ class DryRun:
     """None, Added, Edited or Deleted (empty when no diff was asked for)"""
     shortfalls: Mapping[str, GroupShortfall]
     warnings: str = ""
-    diff: Mapping[str, object] = field(default_factory=dict)
+    diff: Mapping[str, object] = field(factory=dict)
     preempted: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Event:
     """One event of the stream. `payload` is Nomad's own object (for topic Allocation the allocation's JSON)."""
 

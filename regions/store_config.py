@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from jobs.frozen import frozen
 from regions.credentials import SecretRef
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StoreConfig:
     """One store: its URL, where its server answers (None: the vendor's own), and how credentials are found.
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from federation.plan import Reason
+from jobs.frozen import frozen
 from regions.model import DryRun, Node
 from regions.nomad.resources import Resources
 
@@ -24,7 +24,7 @@ class Planner(Protocol):
     def evaluations(self, job_id: str | None = None, status: str = "") -> list[dict[str, Any]]: ...
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RegionCapacity:
     """One region's answer. `free` slots are net of `queued` ones. `problem` is set where nothing can be sent."""
 
@@ -59,7 +59,7 @@ class RegionCapacity:
         return str(self.free) if self.exactness == "exact" else f"~{self.free}"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CapacitySnapshot:
     """What all regions answered, in the federation's order."""
 

@@ -14,10 +14,10 @@ import hashlib
 import re
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from federation.text import counted
+from jobs.frozen import frozen
 from jobs.render import may_be_enlarged, probe
 from jobs.spec import JobShape, group_counts
 from regions.errors import InvalidJob, RegionSlow
@@ -44,7 +44,7 @@ class DryRunner(Protocol):
     def plan_job(self, job: dict[str, Any], *, diff: bool = False) -> DryRun: ...
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FreeSlots:
     """How many whole slots fit now, the queue not deducted, and what prevents more."""
 

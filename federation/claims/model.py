@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Container, Mapping
-from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import parse_qs
+
+from jobs.frozen import frozen
 
 _TOLD_CHARS = 80
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Known:
     """The values that a field may have. `told` ends the sentence of a refusal: who knows them, and which they are."""
 
@@ -22,7 +23,7 @@ Expected = Mapping[str, Known]
 """What is known, by field (see `fields_of`). A field that nothing else tells is left out: there the node is believed."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Site:
     """One region as fedml.toml has it: its own name first, then the one that Nomad knows; store URL by datacenter."""
 
@@ -30,7 +31,7 @@ class Site:
     stores: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Bound:
     """One attempt of a slot, as the run log has it; `job_id` is its child, "" where the log names none; `refused` is why
     its record was refused, "" where none was."""

@@ -29,6 +29,13 @@ def run_driver(
     return partial(_drive_run, app, options or ObserverOptions(), as_json, left)
 
 
+def import_display() -> None:
+    """Imports what shows a run, which takes a while."""
+    import federation.ui.run_progress
+    import federation.ui.run_view
+    import federation.workflows.run_observers  # noqa: F401
+
+
 def _drive_run(
     app: App,
     options: ObserverOptions,

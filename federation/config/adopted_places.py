@@ -9,12 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from federation.config.model import Config
 from federation.errors import StoreRefused
 from federation.index.stores import shown_store
 from federation.publish.adopt_pattern import Pattern
+from jobs.frozen import frozen
 from regions.model import Datacenter, StoreConfig
 from regions.storage import parse_store_url
 from regions.storage.backend import backend_of
@@ -23,7 +24,7 @@ from regions.storage.errors import InvalidStoreURL
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AdoptedPlace:
     """Where the jobs of one datacenter write results themselves."""
 

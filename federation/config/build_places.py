@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 from federation.config.dev_state import azure_key_path, token_path
 from federation.config.schema_places import DatacenterTable, RegionTable, StoreTable, TLSTable
 from federation.config.source import DEV_PREFIX, Source
+from jobs.frozen import frozen
 from regions.credentials import SecretRef, SecretUnavailable
 from regions.model import Datacenter, Price, Region, StoreConfig, TLSFiles
 from regions.storage import parse_store_url
@@ -26,7 +27,7 @@ TLS_FOLDER = "FEDML_COORDINATOR_TLS"
 """Names, in the environment of a coordinator job, the folder with the TLS files that it was given, each under its key."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NotUp(SecretRef):
     """Stands for the token of a development region that isn't up. Reading it says so."""
 

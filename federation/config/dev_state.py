@@ -10,18 +10,19 @@ import json
 import os
 import secrets
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from federation.errors import DevError, FormatTooNew
+from jobs.frozen import field, frozen
 
 STATE_FORMAT = 1
 STATE_FOLDER = Path(".fedml") / "dev"
 HOST = "127.0.0.1"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Process:
     """A process, identified by values that are never used twice. `start_time` is the kernel's, in ticks since boot."""
 
@@ -41,7 +42,7 @@ class Process:
         return self.boot_id == boot_id() and process_start_time(self.pid) == self.start_time
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Server:
     """One server of the development federation; `process` is None while it is meant to be down."""
 
@@ -67,12 +68,12 @@ class Server:
         return self.process is not None and self.process.is_running
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DevState:
     """All servers that were started. `id` is random and stands in the environment of every process of this federation."""
 
     id: str
-    servers: Mapping[str, Server] = field(default_factory=dict)
+    servers: Mapping[str, Server] = field(factory=dict)
     """By `region:NAME`, `store:NAME` and `node:REGION/NAME`."""
     engine: Literal["embedded", "nomad"] = "embedded"
     has_acls: bool = False

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,6 +15,7 @@ from federation.index.tag_rule import TagRule
 from federation.plan import Shares
 from federation.publish.adopt_pattern import Pattern
 from federation.run.user_limits import Patience
+from jobs.frozen import frozen
 from jobs.store_task import Archive, StoreTask
 from regions.credentials import SecretRef
 from regions.model import Region, StoreConfig
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from federation.config.schema_code import RunTable
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DevNode:
     """A pretend node of a development region."""
 
@@ -44,7 +44,7 @@ class DevNode:
     """Each `{vendor, type, name, count, attributes}`."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DevRegion:
     """A region that `fedml dev up` starts."""
 
@@ -54,7 +54,7 @@ class DevRegion:
     heartbeat_grace_s: float
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DevStore:
     """A store server that `fedml dev up` starts."""
 
@@ -63,7 +63,7 @@ class DevStore:
     buckets: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DevConfig:
     """What `fedml dev up` starts, in the file's order."""
 
@@ -77,7 +77,7 @@ class DevConfig:
 NO_DEV = DevConfig({}, {}, (), {})
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Config:
     """One federation."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,13 +12,14 @@ from federation.config.dev_state import DevState
 from federation.config.schema import Document
 from federation.config.schema_places import SecretTable, Table
 from federation.errors import ConfigError
+from jobs.frozen import frozen
 from regions.credentials import SecretRef
 
 T = TypeVar("T")
 DEV_PREFIX = "dev:"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Source:
     """A checked document, the file that it is from, and the state of the project's development federation."""
 

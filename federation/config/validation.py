@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from federation.config.schema_places import Table
+from jobs.frozen import frozen
 
 T = TypeVar("T", bound=Table)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Problem:
     """One problem: the key's path (`regions.us.token`), a clause about it, and what to write instead."""
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from federation.deploy.prepare import PreparedJob, registered_nowhere
 from jobs.errors import FedmlError
+from jobs.frozen import frozen
 from jobs.nomad_json.drift import (
     ABSENT_VERSION,
     Difference,
@@ -40,7 +40,7 @@ class Asked(Protocol):
     def plan_job(self, job: dict[str, Any], *, diff: bool = False) -> DryRun: ...
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RegionJob:
     """The registered job of one region. `problem` is set, and the rest unknown, where it couldn't be read."""
 
@@ -57,7 +57,7 @@ class RegionJob:
     problem: FedmlError | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class JobDiff:
     """The job in all regions. `between` has the differences of each region that differs from the first (first => that one)."""
 

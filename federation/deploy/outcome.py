@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from jobs.errors import FedmlError
+from jobs.frozen import frozen
 from jobs.nomad_json.drift import ABSENT_VERSION
 
 CHANGED = ("registered", "updated")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Deployed:
     """One region's outcome.
 
@@ -26,7 +25,7 @@ class Deployed:
     version_before: int = ABSENT_VERSION
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Deployment:
     """The outcomes of all regions, in the order of the rollout."""
 

@@ -10,12 +10,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from federation.errors import UsageError
 from jobs.errors import FedmlError, InvalidSpec
+from jobs.frozen import field, frozen
 from jobs.multiregion import Multiregion, Strategy, for_region, multiregion_of
 from jobs.spec import JobShape, shape_of
 from jobs.store_task import StoreTask
@@ -30,7 +31,7 @@ JOB_SUFFIXES = (".hcl", ".nomad", ".json")
 ISOLATED_HASH_CHARS = 8
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class JobRequest:
     """Which job, with which variables, in which regions. Empty means the project's own."""
 
@@ -42,7 +43,7 @@ class JobRequest:
     """The jobspec itself, where no file holds it (`fedml run`): `job` is then its job's name."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PreparedJob:
     """One job as each chosen region has or gets it, in the order of a rollout, or the error that prevents it there."""
 
@@ -55,7 +56,7 @@ class PreparedJob:
     """What its multiregion block says of a rollout; None without one."""
     is_registered: bool = False
     """The job is dispatched as it is registered. Nothing is deployed."""
-    registered_at: Mapping[str, int] = field(default_factory=dict)
+    registered_at: Mapping[str, int] = field(factory=dict)
     """Region → JobModifyIndex, of a registered job that isn't as fedml registered it."""
     parent: str = ""
     """The Nomad job's ID where it isn't the job's own: an isolated run's, or one that runs code."""

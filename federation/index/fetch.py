@@ -10,12 +10,12 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from federation.claims import files_problem
 from federation.errors import FederationError, UsageError
 from federation.result import ResultFile, ResultRecord
+from jobs.frozen import frozen
 from regions.storage.errors import IntegrityError, NotFound, Unavailable
 from regions.storage.store import Store
 
@@ -23,7 +23,7 @@ _DOWNLOADS_AT_ONCE = 4
 _CHUNK_BYTES = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Fetched:
     """Where the artifact is now. `is_new` is False when all of it was there already."""
 

@@ -10,13 +10,14 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import datetime
 
 from federation.errors import ConfigError, FormatTooNew, IndexCorrupt
 from federation.log import look_again, timestamp
 from jobs.errors import ForeignTextError
 from jobs.foreign import Members, parse_json, understood
+from jobs.frozen import frozen
 from regions.storage.errors import AlreadyExists, NotFound, NotSupported, TooLarge
 from regions.storage.store import Create, Store
 
@@ -30,7 +31,7 @@ _RACE_WRITERS = 16
 _RACE_ROUNDS = 3
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Owner:
     """The federation that a home belongs to. `is_named`: fedml.toml has its name (else it is the folder's)."""
 
@@ -46,7 +47,7 @@ class Owner:
         return not (self.is_named and other.is_named) and not {*self.regions}.isdisjoint(other.regions)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Home:
     """What `format.json` says: `id` is 32 hexadecimal digits. `rebuilt_from` are the ids that the home had before its log
     was rebuilt, the newest first; `owner` is None where an earlier fedml made it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from jobs.frozen import frozen
 
 COMMITTED = "committed"
 SUPERSEDED = "superseded"
@@ -16,7 +16,7 @@ RUN_STATES_CLOSED = ("done", "failed", "cancelled")
 CANCELLED = "cancelled"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RunRow:
     """One run as the index knows it. `opened` and `closed` are RFC 3339 in UTC, `closed` "" while it is open."""
 
@@ -47,7 +47,7 @@ class RunRow:
         return "-" if has_none else f"{self.committed}/{self.expected_keys}"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Note:
     """What somebody wrote to a result."""
 
@@ -57,7 +57,7 @@ class Note:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OpenedRun:
     """A run whose version is reserved. `is_new`: no run and no result had that version of the job before."""
 

@@ -8,7 +8,7 @@ configures it. What `--allow-store` names is opened without credentials, at the 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from ipaddress import ip_address
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from federation.errors import StoreRefused, UsageError
 from federation.index.columns import Row
 from federation.result import ResultRecord
+from jobs.frozen import field, frozen
 from regions.model import Region, StoreConfig
 from regions.storage import open_store, parse_store_url, store_url
 from regions.storage.backend import backend_of
@@ -34,14 +35,14 @@ class OpenStore(Protocol):
         """See `Stores.of`."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class KnownStores:
     """The stores that a configuration has, beside its regions' own."""
 
     home: StoreConfig | None = None
     further: Sequence[StoreConfig] = ()
     """For copies, and for results of regions that the configuration no longer has."""
-    adopted: Mapping[str, Sequence[StoreConfig]] = field(default_factory=dict)
+    adopted: Mapping[str, Sequence[StoreConfig]] = field(factory=dict)
     """By region: the buckets in which `adopt` looks for results. Nothing is ever deleted there."""
 
 

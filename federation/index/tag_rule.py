@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
+from jobs.frozen import frozen
 
-@dataclass(frozen=True, slots=True)
+
+@frozen
 class TagRule:
     """What a protected tag demands: a condition as for `--where`, authors as patterns (`*@ci`), in how many stores the
     artifact lies at least, a file with public keys one of which signed it. Guards against mistakes, not against people: they

@@ -6,7 +6,6 @@ The decisions are pure and made again whenever another writer was faster: of two
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from federation.errors import UsageError
@@ -17,6 +16,7 @@ from federation.index.query.fields import Field
 from federation.index.rows import REMOVED, RETIRED
 from federation.index.tag_rule import TagRule
 from federation.log import Change
+from jobs.frozen import frozen
 
 
 class TagMoved(UsageError):
@@ -27,7 +27,7 @@ class TagRefused(UsageError):
     """The tag is protected, and the result, or who asks, doesn't meet what `[tags.NAME]` in fedml.toml demands."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Asked:
     """Who asks, where the tag has to point now ("": to nothing; None: anywhere), what it demands, and whether a result is
     signed as that demands."""
@@ -38,7 +38,7 @@ class Asked:
     is_signed: Callable[[Catalog, str], bool]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TagChange:
     """A tag after the change: `alloc_id` is its holder now, `previous` the one before, "" for none. Both are the same if
     nothing had to change. `revision` is the index's after that."""

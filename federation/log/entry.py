@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from federation.errors import FederationError, FormatTooNew
 from jobs.foreign import Members, parse_json
+from jobs.frozen import frozen
 from jobs.json_limits import Limits
 
 LOG_FORMAT = 1
@@ -35,7 +35,7 @@ and the reader of a change checks its values."""
 Change = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Entry:
     """One entry: `time` is RFC 3339 in UTC with microseconds, `previous` the sha256 of the previous entry's bytes
     ("" for the first), `sha256` that of its own. Changes are kept as they were written, also those of unknown types."""

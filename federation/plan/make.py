@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from federation.plan.limits import check_limits
 from federation.plan.model import Placement, Plan, Policy, Reason, Room, Unplaced
 from federation.plan.policies import fill, ranks
 from federation.plan.registry import policy_named
 from federation.text import counted, in_words
+from jobs.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Wishes:
     """Limits of the whole plan. `deadline_s` counts from now. `max_cost` is in the currency of the prices."""
 
@@ -57,7 +58,7 @@ def plan(
     return replace(made, problems=tuple(_problems(made, usable, wishes or Wishes())))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Share:
     now: int = 0
     starting: int = 0

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from enum import StrEnum
+
+from jobs.frozen import field, frozen
 
 
 class Reason(StrEnum):
@@ -18,7 +19,7 @@ class Reason(StrEnum):
     NO_REGION = "no region can take it"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Room:
     """One region's room for this job, in slots.
 
@@ -55,7 +56,7 @@ Policy = Callable[[int, Sequence[Room]], dict[str, int]]
 """Slots to place and rooms → slots of each region. The sum is at most the slots, and no region gets more than its `free`."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Placement:
     """`now` slots have room at once. `starting` slots are sent beyond it (an elastic region). `later` slots are expected there
     as room appears, which is no promise."""
@@ -76,7 +77,7 @@ class Placement:
         return self.now + self.starting + self.later
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Unplaced:
     """Slots without a place."""
 
@@ -85,7 +86,7 @@ class Unplaced:
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Plan:
     """How N slots spread. `placements` has each region that gets slots, `excluded` each that can't, with the reason."""
 

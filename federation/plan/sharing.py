@@ -6,27 +6,27 @@ Coordinators read each other's run logs and keep to their part. Nothing enforces
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 from federation.plan.policies import fill
+from jobs.frozen import field, frozen
 
 DEFAULT_PRIORITY = 50
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Shares:
     """`[shares]`: how many slots may be outstanding at once, by owner (a pattern) and by Nomad namespace."""
 
-    owners: Mapping[str, int] = field(default_factory=dict)
-    namespaces: Mapping[str, int] = field(default_factory=dict)
+    owners: Mapping[str, int] = field(factory=dict)
+    namespaces: Mapping[str, int] = field(factory=dict)
 
     def of_owner(self, owner: str) -> int | None:
         """The limit of the first pattern that fits. None: no limit."""
         return next((most for pattern, most in self.owners.items() if fnmatchcase(owner, pattern)), None)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Claim:
     """What one open run still wants: `unbound` slots in these regions. A higher `priority` comes first."""
 
@@ -35,7 +35,7 @@ class Claim:
     regions: frozenset[str]
     priority: int = DEFAULT_PRIORITY
     owner: str = ""
-    outstanding: Mapping[str, int] = field(default_factory=dict)
+    outstanding: Mapping[str, int] = field(factory=dict)
     """Region → slots of the run that are bound there and not over."""
 
     def held_in(self, regions: frozenset[str]) -> int:
@@ -43,7 +43,7 @@ class Claim:
         return sum(slots for region, slots in self.outstanding.items() if region in regions)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Budget:
     """A limit of `[shares]` as it applies to one run: so many slots it may have outstanding in these regions, all together."""
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from federation.errors import UsageError
+from jobs.frozen import frozen
 
 UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 FIELDS = {
@@ -33,21 +34,21 @@ _PART = re.compile(r"\{\{|\}\}|\{([A-Za-z0-9_.-]+)\}|([{}])|\*+|[^{}*]+")
 _GAP, _BELOW = "[^/]*", ".+"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Text:
     """A fixed text."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Field:
     """The value of a name."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Gap:
     """Any characters except `/`. With `below`, any characters, at the end."""
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,7 @@ from federation.text import counted
 from jobs.code_run import CURVES_FILE, METRICS_FILE
 from jobs.errors import ForeignTextError
 from jobs.foreign import kind_of, parse_json, reason_of
+from jobs.frozen import frozen
 from jobs.json_limits import WHOLE_NUMBER_MAX, Limits, Unusable, is_text
 from regions.storage.errors import InvalidStoreURL
 from regions.storage.source import opened_source
@@ -49,7 +49,7 @@ _NOTE_LIMITS = Limits(
 """Limits for JSON that a task wrote with any library. Values that can't be kept are left out one by one."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Artifact:
     """The files to publish, in order of their paths relative to `root`."""
 

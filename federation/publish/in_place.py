@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from urllib.parse import unquote
@@ -17,6 +16,7 @@ from urllib.parse import unquote
 from federation.errors import PublishError
 from federation.publish.artifact import NOTE_FILES, Artifact
 from federation.result import ResultFile
+from jobs.frozen import frozen
 from regions.storage import Store, open_store, parse_store_url
 from regions.storage.backend import backend_of
 from regions.storage.source import CHUNK_BYTES
@@ -24,7 +24,7 @@ from regions.storage.store import ObjectInfo
 from regions.store_config import StoreConfig
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class InPlace:
     """Objects of `store` whose keys start with `prefix`. `artifact.root` is a folder with copies of metrics.json and the
     other files for the record, and nothing else."""

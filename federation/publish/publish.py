@@ -11,7 +11,6 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -32,6 +31,7 @@ from federation.publish.task_identity import Allocation, allocation_of
 from federation.publish.usage import task_usage
 from federation.result import ENVIRONMENT_MAX, LEFT_OUT, MetricValue, ResultRecord
 from federation.text import shortened
+from jobs.frozen import frozen
 from regions.storage import Store, open_store, parse_store_url, store_url
 from regions.storage.errors import AlreadyExists, InvalidStoreURL, NotFound, PermissionDenied
 from regions.storage.store import Create, Progress, checked_key
@@ -43,7 +43,7 @@ LEFT_RECORD = "fedml/result.json"
 """Path of the record's copy in the allocation's folder, for a coordinator that can read that but not the store."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PublishOutcome:
     """What is in the store now. `was_there`: an earlier call of this allocation had published the same artifact."""
 
@@ -96,6 +96,8 @@ def publish(
     record, left_out = _record(allocation, material, {**in_file, **(metrics or {})}, environment)
     notes += [*environment_notes, *left_out]
     if notes and len(record.environment) < ENVIRONMENT_MAX:
+        from dataclasses import replace  # takes a while to import, and tasks begin with this module
+
         left_out_text = shortened("; ".join(notes), _LEFT_OUT_CHARS)
         record = replace(record, environment={**record.environment, LEFT_OUT: left_out_text})
     _check_keys(record)

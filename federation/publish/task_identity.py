@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from federation.errors import PublishError
 from federation.result import UNVERSIONED, Key, ad_hoc_run
@@ -18,6 +17,7 @@ from jobs.code_run import PARAMS_KEY, params_of
 from jobs.dispatch_meta import looks_secret
 from jobs.errors import ForeignTextError
 from jobs.foreign import Members, parse_json
+from jobs.frozen import frozen
 from jobs.spec import (
     FALLBACK_VERSION_KEY,
     RUN_KEYS,
@@ -33,7 +33,7 @@ _DIGITS_MAX = 15
 _INHERITED = re.compile(r"/(dispatch|periodic)-")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Allocation:
     """The allocation that a task runs in."""
 

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import fcntl
 import socket
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from federation.run.lease import newest_holder
+from jobs.frozen import frozen
 from regions.storage.store import Store
 
 SILENT_LEASES = 3
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Driver:
     """Who drives a run, or drove it last ("": nobody yet)."""
 

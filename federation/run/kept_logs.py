@@ -13,7 +13,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from datetime import datetime
 from functools import lru_cache
 from typing import Literal
@@ -23,6 +23,7 @@ from federation.home import RunKeys
 from federation.run.ports import RegionReader
 from jobs.errors import FedmlError, ForeignTextError
 from jobs.foreign import Members, parse_json, reason_of, understood, unpacked
+from jobs.frozen import field, frozen
 from jobs.json_limits import DOCUMENT_LIMITS
 from regions.errors import PermissionDenied
 from regions.nomad.task_history import AllocationStory, TaskEvent, TaskStory, TaskUsage
@@ -37,7 +38,7 @@ SENTENCE_CHARS = 200
 Redact = Callable[[bytes], bytes]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class KeptAttempt:
     """One allocation of an attempt, as it was kept. `output` maps task → stream (stdout, stderr) → its last text."""
 
@@ -47,7 +48,7 @@ class KeptAttempt:
     is_failed: bool
     story: AllocationStory
     output: Mapping[str, Mapping[str, str]]
-    used: Mapping[str, TaskUsage] = field(default_factory=dict)
+    used: Mapping[str, TaskUsage] = field(factory=dict)
     """The most that each task was seen to take; only of allocations that were sampled while they ran."""
 
 

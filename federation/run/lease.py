@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +26,7 @@ from federation.errors import RunIsDriven
 from federation.home import RunKeys
 from jobs.errors import ForeignTextError
 from jobs.foreign import Members, parse_json
+from jobs.frozen import frozen
 from regions.storage.errors import AlreadyExists, NotFound, StoreError, TooLarge
 from regions.storage.store import Create, Store
 
@@ -35,7 +36,7 @@ _DIGITS = 20
 _SIZE_BYTES_MAX = 64 * 1024
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Holder:
     """Holder of the lease, as its newest object says."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from federation.claims import Site
@@ -15,6 +14,7 @@ from federation.run.brain.changes import Change, Entry
 from federation.run.brain.commands import KeepLogs, Revert, Tell
 from federation.run.brain.events import Joined, Pinged, RegionProbed
 from federation.run.redaction import Redactor
+from jobs.frozen import field, frozen
 from regions.model import Allocation, Dispatched, Node
 from regions.model import Event as NomadEvent
 from regions.nomad.task_history import AllocationStory, TaskUsage
@@ -67,7 +67,7 @@ class ResultIndex(Protocol):
     def won(self, run: str, slots: Iterable[int] | None = None) -> Sequence[Row]: ...
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Ports:
     """What a run is connected to.
 
@@ -103,4 +103,4 @@ class Ports:
     join: Callable[[str], Joined] = Joined
     keep_logs: Callable[[KeepLogs, Callable[[], None]], None] = lambda _, done: done()
     revert: Callable[[Revert], None] = lambda _: None
-    redact: Callable[[bytes], bytes] = field(default_factory=Redactor)
+    redact: Callable[[bytes], bytes] = field(factory=Redactor)

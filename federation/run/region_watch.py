@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
 
 from federation.run.ports import RegionReader
 from jobs.errors import FedmlError
+from jobs.frozen import frozen
 from regions.errors import PermissionDenied
 from regions.model import Allocation, Event
 
@@ -54,7 +54,7 @@ def watch(
         wait_s = min(wait_s * 2, RECONNECT_S[1])
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Children:
     """Passes on what concerns children of one job, whose IDs begin with `prefix`."""
 

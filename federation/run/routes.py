@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from federation.run.brain.events import Pinged
 from jobs.errors import FedmlError
+from jobs.frozen import frozen
 from regions.credentials import SecretRef, SecretUnavailable
 from regions.errors import PermissionDenied, RegionUnreachable, Throttled
 from regions.model import Allocation, Region
@@ -35,7 +36,7 @@ SHORTEST_S = 0.75
 """The shortest time that a ping gets."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Way(Generic[T]):
     """One way to ask a region: `via` another region, or "" for one of its own addresses."""
 

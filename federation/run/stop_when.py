@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 
 from federation.index.columns import Type, to_json
 from federation.index.query import Condition, Fields, WhereError, condition
@@ -16,6 +15,7 @@ from federation.index.query.functions import register
 from federation.result import json_value
 from federation.run.brain.events import Measured
 from federation.run.brain.stopping import StopWhen
+from jobs.frozen import frozen
 from jobs.params.values import Value, text_of
 
 OPTION = "--stop-when"
@@ -32,7 +32,7 @@ class _AnyNumber(dict[str, frozenset[Type]]):
         return frozenset[Type]({"number"})
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _RunFields(Fields):
     """What a running attempt has."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Literal, Protocol
 
@@ -17,6 +17,7 @@ from federation.run.brain.causes import Cause
 from federation.run.brain.changes import Ack, Bind, Fail, OfAttempt, parse_entry
 from federation.run.brain.events import Pair
 from federation.run.kept_logs import KeptAttempt
+from jobs.frozen import frozen
 from regions.nomad.task_history import TaskStory
 
 Outcome = Literal["done", "failed", "stopped", "open"]
@@ -31,7 +32,7 @@ class LogEntry(Protocol):
     def changes(self) -> tuple[dict[str, object], ...]: ...
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Span:
     """One attempt over time: bound, then sent, then computing from `started_s` to `ended_s` (None: not yet, or unknown)."""
 
@@ -59,7 +60,7 @@ class Span:
         return max(0.0, self.ended_s - self.started_s)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RegionTime:
     """One region's part of a run. `cost` is None where the region has no price."""
 
@@ -78,7 +79,7 @@ SAMPLED_MIN = 5
 """Fewer attempts say too little of what a task needs."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TaskFit:
     """What one task asked for, and the most that it took in any of the `sampled` attempts."""
 
@@ -100,7 +101,7 @@ class TaskFit:
         return _rounded(self.used_cpu_mhz * 1.25, 50), _rounded(self.used_memory_mb * 1.25, 32)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Timeline:
     """A run over time. `bound_s` is the shortest that it could have taken with the room that it had: the work over the
     most attempts that computed at once, or the longest attempt, whichever is more."""

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from federation.curves import KeepBest
 from federation.errors import UsageError
+from jobs.frozen import frozen
 
 OnRegionLost = Literal["rebind", "wait", "ask"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Patience:
     """Limits of one run; None where there is none, or where fedml.toml decides."""
 
@@ -31,7 +31,7 @@ class Patience:
 
     def over(self, other: Patience) -> Patience:
         """Gives these limits, completed by the other ones."""
-        mine = {name: getattr(self, name) for name in self.__slots__}
+        mine = {name: getattr(self, name) for name in self.__match_args__}
         return Patience(**{name: getattr(other, name) if value is None else value for name, value in mine.items()})
 
     def limits(self, slots: int) -> Mapping[str, Any]:

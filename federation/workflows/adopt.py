@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -29,6 +29,7 @@ from federation.run.slot_inputs import inputs_of
 from federation.workflows.run_access import Places
 from jobs.dispatch_meta import looks_secret
 from jobs.errors import FedmlError
+from jobs.frozen import frozen
 from regions.model import Allocation, StoreConfig
 from regions.storage import Store, store_url
 from regions.storage.backend import backend_of
@@ -38,7 +39,7 @@ from regions.storage.store import ObjectInfo
 OpenStore = Callable[[StoreConfig], Store]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Objects:
     """Objects of one store that together are one result. Their keys begin with `prefix`."""
 

@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
 
 from federation.app import App, PreparedJob
 from federation.deploy.rollout import purge_isolated
 from federation.errors import RunInTheWay
 from federation.home import read_manifest
 from federation.manifest import Manifest
+from jobs.frozen import frozen
 from regions.storage.errors import NotFound
 
 WAIT_S = 2.0
 """Pause between two looks whether a run that is waited for is over."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OpenRun:
     """A run that isn't over."""
 

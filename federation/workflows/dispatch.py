@@ -6,18 +6,19 @@ registered: the job is dispatched as it stands in the regions, after it was comp
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from federation.app import App, JobRequest, PreparedJob
+from federation.beside import beside
 from federation.deploy.job_diff import diff_of
 from federation.deploy.outcome import Deployed, Deployment, summary
 from federation.deploy.prepare import isolated
 from federation.deploy.rollout import check_drift
 from federation.errors import UsageError
 from federation.output.streams import is_verbose
-from federation.run.brain.events import RegionProbed
 from federation.text import counted
 from federation.workflows.deploy_conflicts import make_way
 from federation.workflows.dispatch_checks import Tell, check_answers, require_rights, warn_of_what_cannot_be_stopped
@@ -25,17 +26,21 @@ from federation.workflows.first_questions import FirstAnswers, ask_first
 from federation.workflows.plan import Preview, preview_checked
 from federation.workflows.registered import as_registered, not_registering
 from federation.workflows.request import DispatchRequest, RunRequest, check_for_job, check_request
-from federation.workflows.runs import Opened, Runs
-from federation.workflows.saved_plan import SavedPlan
 from jobs.errors import InvalidSpec
+from jobs.frozen import frozen
 from jobs.multiregion import EACH_FOR_ITSELF, Strategy, checked_on_failure
 from jobs.spec import RUN_KEYS
+
+if TYPE_CHECKING:
+    from federation.run.brain.events import RegionProbed
+    from federation.workflows.runs import Opened, Runs
+    from federation.workflows.saved_plan import SavedPlan
 
 ROOM_AGE_MAX_S = 10.0
 """How old the preview's rooms may be when the coordinator begins with them."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Deploying:
     """How a job is deployed: what a person chose beside fedml.toml."""
 
@@ -61,9 +66,11 @@ def begin(
     tell: Tell,
     deploying: Deploying | None = None,
     saved: SavedPlan | None = None,
+    meanwhile: Callable[[], object] = lambda: None,
 ) -> tuple[Opened, PreparedJob]:
     """Does everything that comes before the first dispatch. `tell` gets lines for the person. The request of a `saved` plan
-    replaces `request`, if all that the plan rests on is as it was (else PlanMoved).
+    replaces `request`, if all that the plan rests on is as it was (else PlanMoved). `meanwhile` is called in a thread while
+    regions answer.
 
     Raises what is wrong with the request or the job; UsageError for regions that don't answer or refuse (unless
     `skip_unreachable`); NoPlace where no region can take the job; RunInTheWay and JobDrifted, having changed nothing; the
@@ -90,6 +97,8 @@ def begin(
 
         packed = pack_of(app, request.code)
     dispatch = _Dispatch(app, request_for_job, prepared, how, tell, saved, skip_unreachable, ask_first(app, prepared))
+    runs = beside(_runs, name="imports")
+    beside(meanwhile, name="meanwhile")
     # 2. Ask all regions, and wait until no other run is in the way of the job.
     preview = dispatch.asked()
     if preview.spec_warning:
@@ -109,7 +118,7 @@ def begin(
 
         put_into_stores(app, prepared, regions, packed, tell)
         late = put_into_late_stores(app, prepared, late, packed, tell)
-    opened = Runs(app).open(
+    opened = (runs.result()(app)).open(
         dispatch.request,
         prepared,
         [name for name in prepared.rendered if name in regions or name in late],
@@ -125,7 +134,7 @@ def begin(
     return opened, prepared
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Dispatch:
     """A checked request and its job, on the way to an opened run."""
 
@@ -173,6 +182,13 @@ class _Dispatch:
         is_together = self.how.canary or _strategy(self.prepared, self.how) is not None
         registers = self.request.code is not None or not not_registering(self.app)
         return registers and not (is_together or self.saved or self.prepared.is_registered)
+
+
+def _runs() -> type[Runs]:
+    """What opens and drives runs: a third of all modules, imported while regions answer."""
+    from federation.workflows.runs import Runs
+
+    return Runs
 
 
 def deploy_alone(app: App, request: JobRequest, how: Deploying, tell: Tell) -> Deployment:
@@ -237,6 +253,8 @@ def _probed(
     on what other runs hold, which changes, or where they are too old."""
     if app.config.shares.owners or app.config.shares.namespaces or preview.age_s > ROOM_AGE_MAX_S:
         return ()
+    from federation.run.brain.events import RegionProbed  # see `_runs`
+
     return tuple(
         RegionProbed(
             room.region,

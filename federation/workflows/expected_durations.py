@@ -14,7 +14,6 @@ from statistics import median
 from federation.home import run_log
 from federation.index import Index, RunRow
 from federation.result import AD_HOC
-from federation.run.timeline import timeline
 from jobs.errors import FedmlError, ForeignTextError
 from jobs.foreign import Members, parse_json
 from regions.storage.store import Store
@@ -46,6 +45,8 @@ def _of_run(index: Index, home: Store, row: RunRow, cache_dir: Path) -> dict[str
     except FedmlError:
         return {}
     seconds: dict[str, list[float]] = {}
+    from federation.run.timeline import timeline  # not needed where the durations are kept
+
     for span in timeline(entries, committed, (), {}).spans:
         if span.outcome == "done" and span.computed_s > 0:
             seconds.setdefault(span.region, []).append(span.computed_s)

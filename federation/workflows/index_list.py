@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from federation.app import App
@@ -13,9 +12,10 @@ from federation.index.lookup import require_region, require_tag, run_named
 from federation.index.query.fields import Field
 from federation.index.reader import Reader
 from federation.log import Change
+from jobs.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Listed:
     """Results, and what the answer rests on. `has_more`: further ones match. `fields`: those to show, None for the usual.
     `sorted_by`: the fields that `--sort` names."""

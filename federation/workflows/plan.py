@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from federation import capacity
 from federation.app import App
@@ -25,6 +25,7 @@ from federation.workflows.plan_limits import require_costs, require_durations
 from federation.workflows.registered import as_registered, not_registering
 from federation.workflows.request import CheckedRequest, Placing, RunRequest, check_for_job, check_request
 from jobs.errors import FedmlError
+from jobs.frozen import frozen
 from jobs.hcl import newer_fields
 from jobs.spec import images_of
 from regions.model import Region
@@ -34,7 +35,7 @@ NO_ANSWER = (Reason.UNREACHABLE, Reason.SLOW, Reason.REFUSED)
 """Problems of regions that did not answer, or refused to."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Preview:
     """What a dispatch would do now. `version` is the one it would get; nothing is reserved."""
 

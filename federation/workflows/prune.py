@@ -6,14 +6,14 @@ The manifest, the run log and every result stay: a pruned run is still shown, on
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from federation.app import App
 from federation.home import RunKeys
+from jobs.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Pruned:
     """One run: how many objects were deleted (or would be), and their bytes."""
 

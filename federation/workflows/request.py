@@ -7,7 +7,7 @@ after demands the type of a checked one.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import fields, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +17,9 @@ from federation.errors import UsageError
 from federation.index.validation import checked_run_name
 from federation.manifest import RunCode
 from federation.plan import policy_named
-from federation.run.stop_when import checked_stop_when
 from federation.run.user_limits import Patience
 from federation.text import duration_s, is_duration
+from jobs.frozen import field, frozen
 from jobs.params.checks import check_asks
 from jobs.params.sweep import SLOTS_MAX, Asks
 from jobs.spec import JobShape, checked_version
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
     from federation.code.pack import PackedCode  # brings all that packs code, which only `fedml run` has a use for
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Placing:
     """How slots are placed: what a person set beside fedml.toml. `deadline_s` counts from when it was read."""
 
     policy: str | None = None
-    caps: Mapping[str, int] = field(default_factory=dict)
-    minimums: Mapping[str, int] = field(default_factory=dict)
+    caps: Mapping[str, int] = field(factory=dict)
+    minimums: Mapping[str, int] = field(factory=dict)
     deadline_s: float | None = None
     max_cost: float | None = None
     expected_duration_s: float | None = None
@@ -42,7 +42,7 @@ class Placing:
     allow_preemption: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CodeRequest:
     """Code that slots run. `meta` is what each dispatch says of it."""
 
@@ -52,7 +52,7 @@ class CodeRequest:
     """What is put into the stores; None where an earlier run has put it there."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FailedSlots:
     """The slots of a run that a new run repeats."""
 
@@ -60,7 +60,7 @@ class FailedSlots:
     slots: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RunRequest:
     """What a person asks for. `slots` None: as fedml.toml says, else one in each region. `version` None or `next`: the next
     one."""
@@ -71,9 +71,9 @@ class RunRequest:
     meta: Mapping[str, str] | None = None
     payload: bytes = b""
     allow_secret_meta: bool = False
-    asks: Asks = field(default_factory=Asks)
-    placing: Placing = field(default_factory=Placing)
-    patience: Patience = field(default_factory=Patience)
+    asks: Asks = field(factory=Asks)
+    placing: Placing = field(factory=Placing)
+    patience: Patience = field(factory=Patience)
     code: CodeRequest | None = None
     """The code that it runs, of `fedml run`."""
     name: str = ""
@@ -82,7 +82,7 @@ class RunRequest:
     """The slots that it repeats (`--failed-of`)."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CheckedRequest(RunRequest):
     """A request that a run of this federation can have. Only `check_request` makes one.
 
@@ -91,11 +91,11 @@ class CheckedRequest(RunRequest):
     """
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DispatchRequest(CheckedRequest):
     """A checked request whose meta and payload the job takes. Only `check_for_job` makes one."""
 
-    slot_meta: Mapping[str, str] = field(default_factory=dict)
+    slot_meta: Mapping[str, str] = field(factory=dict)
     """The meta that all slots get alike."""
 
     @property
@@ -121,6 +121,8 @@ def check_request(request: RunRequest, config: Config) -> CheckedRequest:
     if patience.stop_when:
         rows = request.asks.rows
         names = (*(axis.name for axis in request.asks.axes), *(rows.names if rows else ()))
+        from federation.run.stop_when import checked_stop_when  # few runs have such a rule
+
         checked_stop_when(patience.stop_when, names)
     placing = request.placing
     for option, given in (("--cap", placing.caps), ("--minimum", placing.minimums)):

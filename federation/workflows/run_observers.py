@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -17,6 +16,7 @@ from federation.manifest import Manifest
 from federation.output.visible import visible_json
 from federation.run.brain.commands import Tell
 from federation.run.hooks import Hooks
+from jobs.frozen import frozen
 
 if TYPE_CHECKING:
     from federation.run.metrics import Metrics
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Observe = Callable[[Tell], None]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ObserverOptions:
     """Further outputs of a run's events. An empty field: none."""
 
@@ -43,7 +43,7 @@ class ObserverOptions:
             _append(self.log_file, "")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RunObservers:
     """`observe` receives each event of the run, `ended` the document of its end."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
 from itertools import chain
 
 from federation.app import App
@@ -27,11 +26,12 @@ from federation.run.driver import Driver, driver_of
 from federation.run.kept_logs import READ_THREADS, histories, kept
 from federation.run.slot_inputs import parameters_of
 from federation.run.timeline import Timeline, timeline
+from jobs.frozen import frozen
 from jobs.params.values import Value
 from regions.storage.errors import NotFound, StoreError
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Cancelled:
     """Who cancelled a run, and when."""
 
@@ -39,7 +39,7 @@ class Cancelled:
     at: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RunStory:
     """A run as it stands: its slots with their attempts. `state` is open, done, failed or cancelled."""
 

@@ -10,7 +10,7 @@ import gzip
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -34,13 +34,14 @@ from federation.workflows.drive import RunOutcome, drive
 from federation.workflows.request import CodeRequest, DispatchRequest
 from federation.workflows.run_reader import RunReader, replay_of
 from jobs.errors import FedmlError
+from jobs.frozen import frozen
 from regions.storage.store import Create, Store
 
 STANDBY_LOOK_S = 10.0
 """Pause between two looks of a standby coordinator whether the run is over."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Opened:
     """A run that has its version and manifest; nothing is dispatched yet."""
 

@@ -10,7 +10,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from federation.workflows.plan import Preview
 from federation.workflows.request import FailedSlots, Placing, RunRequest
 from jobs.errors import ForeignTextError
 from jobs.foreign import Members, parse_object, reason_of, understood
+from jobs.frozen import frozen
 from jobs.json_limits import Limits
 from jobs.params.file import payload_lines, payload_of, read_asks
 from jobs.params.sweep import Asks, Rows
@@ -33,7 +34,7 @@ PLAN_FORMAT = 1
 _LIMITS = Limits(size_bytes_max=256 * 1024 * 1024, items_max=10_000_000, text_chars_max=32 * 1024 * 1024)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SavedPlan:
     """A plan as its file has it. `request` is the one that it was made for, `data` all the file's members."""
 

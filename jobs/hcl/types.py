@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from jobs.frozen import frozen
 from jobs.hcl import syntax
 from jobs.hcl.source import did_you_mean
 from jobs.hcl.values import ListValue, MapValue, ValueProblem, described, make_set, to_bool, to_number, to_string, unify
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from jobs.hcl.source import Source
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Type:
     """A type constraint: `of` for list, set and map; `items` for tuple; `fields` for object."""
 

@@ -8,12 +8,12 @@ number is known beforehand, because EnforceIndex lets no other registration come
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from jobs.edited_text import at_difference
 from jobs.errors import InvalidSpec
+from jobs.frozen import frozen
 from jobs.hcl.versions import version_key
 from jobs.nomad_json.canonical import NEWEST, SERVER_FIELDS, WrongType, completed_job, known_version
 from jobs.nomad_json.implied import remove_implied, remove_injected
@@ -59,7 +59,7 @@ class Standing(StrEnum):
         return self not in (Standing.ABSENT, Standing.OWN)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Difference:
     """One place where two jobs differ. None stands for a side that has nothing there."""
 
@@ -144,7 +144,7 @@ def rendered_differences(left: Mapping[str, Any], right: Mapping[str, Any]) -> l
     return list(_walk(ours, theirs, "", is_open=False))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Servers:
     """The versions of the servers whose jobs are compared."""
 

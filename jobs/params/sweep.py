@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from math import prod
 
 from jobs.code_run import PARAMS_KEY, params_of
 from jobs.errors import InvalidMeta
 from jobs.foreign import parse_object
+from jobs.frozen import field, frozen
 from jobs.params.values import PARAMS_LIMITS, Value, params_json, text_of, typed
 from jobs.spec import JobShape
 
@@ -22,7 +23,7 @@ SLOTS_MAX = 1_000_000
 """Limit of one run: each slot is a child in Nomad and an object in a store."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Axis:
     """One meta key and its values, as written."""
 
@@ -34,7 +35,7 @@ class Axis:
         return f"{self.name}={','.join(_quoted(value) for value in self.values)}"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Kept:
     """An object of the home store with rows as gzipped JSON Lines. `sha256` is that of the text before gzip."""
 
@@ -43,7 +44,7 @@ class Kept:
     rows: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Sweep:
     """The sweep as a manifest records it. The rows themselves are in objects of the home store."""
 
@@ -73,7 +74,7 @@ class Sweep:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Rows:
     """A file of parameters: each row as one line of JSON (`{"lr": 0.1}`), with its line number in `source`."""
 
@@ -88,7 +89,7 @@ class Rows:
         return f"{self.source}:{self.numbers[row]}"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Payload:
     """One payload and the file it came from."""
 
@@ -96,7 +97,7 @@ class Payload:
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Asks:
     """Requested differences between slots. Empty: none."""
 
@@ -151,7 +152,7 @@ class Asks:
         return asked
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Inputs:
     """What each slot of a run is dispatched with: `inputs(slot)` gives (meta, payload)."""
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from jobs.foreign import parse_object
+from jobs.frozen import frozen
 from jobs.json_limits import ANSWER_LIMITS
 from regions.model import Allocation, DryRun, Event, GroupShortfall, Node, TaskState
 from regions.nomad.json_types import counts_of, object_of, text_of, whole_of
@@ -28,7 +28,7 @@ _TROUBLES = (
 _ALLOC_INDEX: Final = re.compile(r"\[(\d+)\]$")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RegisteredJob:
     """What a registration answered. `eval_id` is empty for a parameterized or periodic job: nothing is placed yet."""
 

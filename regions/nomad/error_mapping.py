@@ -10,13 +10,14 @@ import http.client
 import re
 import ssl
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
 import requests
 import urllib3.exceptions
 from requests.exceptions import InvalidSchema, InvalidURL, MissingSchema
+
+from jobs.frozen import frozen
 
 
 class Meaning(Enum):
@@ -32,7 +33,7 @@ class Meaning(Enum):
     NOT_NOMAD = "an answer that Nomad doesn't give"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Refusal:
     """What a refusal means, and Nomad's own sentence, without the RPC prefixes of forwarding servers."""
 
@@ -138,7 +139,7 @@ def _by_status(status: int, sentence: str, operation: str) -> Meaning:
     return Meaning.UNCERTAIN if status >= 500 else Meaning.NOT_NOMAD
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Silence:
     """Why there was no answer. `was_sent`: the request may have reached a server that acted on it."""
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 import requests
 
+from jobs.frozen import frozen
 from regions.call_limits import CallLimits
 
 ANSWER_BYTES_MAX: Final = 64 << 20
 """What an answer may have, packed and unpacked, unless its request says otherwise."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Request:
     """One request, ready to be sent to any address of the region: `endpoint` and `path` as the client library wants."""
 
@@ -50,7 +50,7 @@ class Send(Protocol):
     ) -> requests.Response: ...
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Answer:
     """An answer with a status below 300. `value` is its JSON, where JSON was expected."""
 

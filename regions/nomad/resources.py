@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from jobs.frozen import frozen
 from regions.model import Node
 
 DEFAULT_POOL = "default"
@@ -23,7 +23,7 @@ DEFAULT_MEMORY_MB = 300
 """What Nomad gives a task that asks for nothing (api.DefaultResources)."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Resources:
     """Processor and memory: what there is, or what is asked for."""
 

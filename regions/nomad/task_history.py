@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from jobs.frozen import frozen
 from regions.model import TaskState
 from regions.nomad.decode import allocation_from_json, end_of_run
 
 _TIME_NS_END = 2**63
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TaskEvent:
     """One thing that happened to a task. `time` is RFC 3339 in UTC."""
 
@@ -22,7 +22,7 @@ class TaskEvent:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TaskStory:
     """One task from beginning to end. `started` and `finished` are RFC 3339 in UTC; empty where it wasn't, or isn't yet."""
 
@@ -39,7 +39,7 @@ class TaskStory:
     events: tuple[TaskEvent, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AllocationStory:
     """One allocation: where it ran, and each task's story by its name."""
 
@@ -52,7 +52,7 @@ class AllocationStory:
     tasks: Mapping[str, TaskStory]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TaskUsage:
     """What a task takes at one moment; its memory, where Nomad knows it, is the most that it took until then."""
 

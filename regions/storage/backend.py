@@ -8,15 +8,15 @@ a class that takes a `StoreConfig`, which then counts as a bucket without more t
 
 from __future__ import annotations
 
-import pkgutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
 from functools import cache, lru_cache
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from jobs.frozen import field, frozen
 from regions.storage.errors import InvalidStoreURL
 from regions.storage.url import PARAMETERS, bucket_url
 from regions.store_config import StoreConfig
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 ENTRY_POINTS = "fedml.stores"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Grants:
     """What a role may do in one store, by the beginnings of keys below the store's prefix ("" is every key)."""
 
@@ -61,7 +61,7 @@ def before_patterns(parts: Sequence[str]) -> tuple[str, ...]:
     return tuple(one for one in starts if not any(one != other and one.startswith(other) for other in starts))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PolicyForm:
     """How the vendor writes down least rights. `make` gives the policy of one store."""
 
@@ -74,7 +74,7 @@ class PolicyForm:
     """One policy with the rights of several, where an identity has one for all its stores."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LocalServer:
     """A server of this machine that `fedml dev` can start for stores of this kind."""
 
@@ -84,9 +84,11 @@ class LocalServer:
     """The location that its clients must name."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen
 class Backend:
     """One kind of store."""
+
+    __eq__, __hash__ = object.__eq__, object.__hash__
 
     scheme: str
     store: str
@@ -116,7 +118,7 @@ class Backend:
     """What creating and reading an object need, in the vendor's words."""
     objects_below: str = "artifacts/ and results/"
     """How the vendor names the objects of a store for these rights; `{place}` is the URL without its scheme."""
-    rule_rights: Mapping[Kind, str] = field(default_factory=dict)
+    rule_rights: Mapping[Kind, str] = field(factory=dict)
     """What reading each kind of the bucket's own settings needs."""
     policy: PolicyForm | None = None
 
@@ -152,20 +154,19 @@ class Backend:
 @cache
 def own_backends() -> Mapping[str, Backend]:
     """The backends of the folders beside this module, by scheme, sorted."""
-    found = [_described(folder) for folder in _folders()]
+    import pkgutil  # imports `inspect`, which takes a while
+
+    folders = [each.name for each in pkgutil.iter_modules([str(Path(__file__).parent)]) if each.ispkg]
+    found = map(_described, folders)
     return {backend.scheme: backend for backend in sorted(found, key=lambda backend: backend.scheme)}
 
 
 def own_backend(scheme: str) -> Backend | None:
     """fedml's own backend of that scheme. Loads no other one where its folder has the name of the scheme."""
-    if scheme in _folders() and (backend := _described(scheme)).scheme == scheme:
-        return backend
+    with suppress(ModuleNotFoundError):
+        if scheme.isidentifier() and (backend := _described(scheme)).scheme == scheme:
+            return backend
     return own_backends().get(scheme)
-
-
-@cache
-def _folders() -> frozenset[str]:
-    return frozenset(each.name for each in pkgutil.iter_modules([str(Path(__file__).parent)]) if each.ispkg)
 
 
 def _described(folder: str) -> Backend:

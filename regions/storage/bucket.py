@@ -53,7 +53,7 @@ class BucketStore(BucketReads):
         self,
         key: str,
         data: bytes,
-        mode: Mode = Overwrite(),  # noqa: B008 - a frozen value
+        mode: Mode = Overwrite(),
         *,
         content_type: str = BINARY,
         metadata: Mapping[str, str] | None = None,

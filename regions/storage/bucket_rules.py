@@ -6,9 +6,10 @@ Only what is in force counts, and only what reaches objects as fedml writes them
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
+
+from jobs.frozen import frozen
 
 _ARCHIVES = ("GLACIER", "DEEP_ARCHIVE")
 """S3's classes from which nothing can be read before it is restored. All of Google's can be read at once."""
@@ -34,7 +35,7 @@ class Effect(StrEnum):
     KEEPS = "keeps what is removed"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Rule:
     """One rule, for all objects whose name starts with `prefix`. `text` is for people (`deletes after 30 days`)."""
 

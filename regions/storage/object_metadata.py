@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from urllib.parse import quote, unquote
+
+from jobs.frozen import field, frozen
 
 SHA256 = "fedml-sha256"
 NONCE = "fedml-nonce"
 _PLAIN = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) != "%")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Noted:
     """`nonce` tells one put of an object from every other."""
 
     sha256: str
     nonce: str
     content_type: str
-    metadata: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, str] = field(factory=dict)
 
     def fields(self) -> dict[str, str]:
         """As metadata whose values are printable ASCII: everything else percent-encoded."""

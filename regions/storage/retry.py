@@ -8,8 +8,8 @@ from __future__ import annotations
 import logging
 import random
 import time
-from dataclasses import dataclass
 
+from jobs.frozen import frozen
 from regions.storage.errors import Unavailable
 
 CONFLICT_TRIES = 10
@@ -21,7 +21,7 @@ class RequestConflict(Unavailable):
     """Another conditional write of that key was under way, so the request is tried again at once."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Patience:
     """How long one request is tried: so many times, and no try starts after the deadline."""
 

@@ -12,11 +12,11 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from threading import Lock
 from typing import Any, TypeVar
 
 from jobs.errors import ForeignTextError
+from jobs.frozen import frozen
 from regions.call_limits import CallLimits
 from regions.storage.bucket_rules import Kind, Rule
 from regions.storage.errors import InvalidStoreURL, PermissionDenied, StoreError, Unavailable
@@ -52,7 +52,7 @@ _UNREADABLE = (
 """What reading an answer may raise where the server isn't the vendor's."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Found:
     """An object as the vendor describes it. `info.size_bytes` is the whole object's, also where a range was read."""
 
@@ -60,7 +60,7 @@ class Found:
     nonce: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Page:
     """Objects in the vendor's order, by full name, and what to ask the next page with (None: there is none)."""
 
@@ -68,7 +68,7 @@ class Page:
     token: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Limits:
     """What one request may take and give. `is_data`: an object's bytes move, so the larger it is, the longer it may take."""
 

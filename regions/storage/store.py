@@ -12,12 +12,12 @@ import os
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Union
 
+from jobs.frozen import field, frozen
 from regions.storage.errors import InvalidStoreURL, NotFound, NotSupported, TooLarge
 from regions.storage.file.localfs import mapped_errors, remove_quietly
 from regions.storage.source import opened_source
@@ -26,17 +26,17 @@ if TYPE_CHECKING:
     from regions.storage.bucket_rules import Kind, Rule
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Overwrite:
     """Write, whether the key is free or not."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Create:
     """Write only if the key is free, else raise AlreadyExists. Of many racing writers exactly one wins."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Update:
     """Write only if the object still has this etag, else raise PreconditionFailed."""
 
@@ -54,7 +54,7 @@ _BAD_SEGMENT = re.compile(r"(?:^|/)\.{0,2}(?:/|\Z)")
 _BAD_CHARACTER = re.compile("[\x00-\x1f\x7f\ud800-\udfff\\\\]")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ObjectInfo:
     """What a store says of one object. `sha256` is lower-case hex, None where the object was not written by us."""
 
@@ -64,7 +64,7 @@ class ObjectInfo:
     sha256: str | None = None
     modified: datetime | None = None
     content_type: str = "application/octet-stream"
-    metadata: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, str] = field(factory=dict)
 
 
 def checked_key(key: str) -> str:

@@ -43,7 +43,7 @@ class MemoryStore(Store):
         self,
         key: str,
         data: bytes,
-        mode: Mode = Overwrite(),  # noqa: B008
+        mode: Mode = Overwrite(),
         *,
         content_type: str = "application/octet-stream",
         metadata: Mapping[str, str] | None = None,
@@ -123,7 +123,7 @@ class FaultyStore(MemoryStore):
         self,
         key: str,
         data: bytes,
-        mode: Mode = Overwrite(),  # noqa: B008
+        mode: Mode = Overwrite(),
         *,
         content_type: str = "application/octet-stream",
         metadata: Mapping[str, str] | None = None,

@@ -6,13 +6,13 @@ for each field, and the function receives the filled dataclass. The help shows t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
 from federation.cli.options import common
+from jobs.frozen import frozen
 
 if TYPE_CHECKING:
     from federation.app import JobRequest
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from federation.workflows.run_observers import ObserverOptions
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class JobOptions:
     """Options that choose a job, its variables and its regions."""
 
@@ -46,7 +46,7 @@ class JobOptions:
         return JobRequest(file or self.job, tuple(self.var or ()), tuple(self.var_file or ()), self.names)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DeployOptions:
     """Options for registering a job."""
 
@@ -92,7 +92,7 @@ class DeployOptions:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RolloutOptions(DeployOptions):
     """Options for registering a job for one run."""
 
@@ -112,7 +112,7 @@ class RolloutOptions(DeployOptions):
     ] = 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DetachOptions:
     """Options for a run that Nomad jobs drive."""
 
@@ -144,7 +144,7 @@ class DetachOptions:
         return common.names(self.on) or regions[:1]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FollowOptions:
     """Options for further outputs of a run's progress."""
 

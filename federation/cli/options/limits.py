@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
+
+from jobs.frozen import frozen
 
 if TYPE_CHECKING:
     from federation.run.user_limits import Patience
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LimitOptions:
     """The limits of a run."""
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
+
+from jobs.frozen import frozen
 
 if TYPE_CHECKING:
     from federation.app import JobRequest
     from federation.workflows.request import Placing, RunRequest
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ParameterOptions:
     """Options for the number of slots, the version and the parameters of each slot."""
 
@@ -53,7 +54,7 @@ class ParameterOptions:
         return RunRequest(job, self.slots, self.version, placing=placing, **(asks | further))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SlotOptions(ParameterOptions):
     """The same with meta and payloads, for jobs that declare them."""
 
@@ -110,7 +111,7 @@ FailedOfOption = Annotated[
 ]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RunOptions:
     """Options that make a new run known, or make it of an earlier one."""
 
@@ -127,7 +128,7 @@ class RunOptions:
     failed_of: FailedOfOption = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PlacingOptions:
     """Options for the placement of slots, with its limits of time and cost."""
 

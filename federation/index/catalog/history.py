@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from federation.index.catalog.catalog import Catalog
@@ -12,9 +11,10 @@ from federation.index.catalog.changes import CHANGE_OF_STATE
 from federation.index.columns import Row
 from federation.index.rows import OPEN, REMOVED, RETIRED
 from federation.log import Change
+from jobs.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Revision:
     """One entry of the log. Changes are as the log has them, but for results: `alloc_id`, `job`, `version`, `run`, `slot`
     and `region` instead of the whole record."""
@@ -26,7 +26,7 @@ class Revision:
     changes: tuple[Change, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Turn:
     """A change of a run's state, a result's state or a tag's holder, by name. "" stands for nothing."""
 
@@ -35,7 +35,7 @@ class Turn:
     after: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Difference:
     """What differs between the revisions `first` and `last`. What was changed and changed back in between is left out."""
 
@@ -51,7 +51,7 @@ class Difference:
     """Notes, copies, signatures and the like, as the log has them."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TagMove:
     """One move of a tag: `kind` is tag, untag or rollback; `alloc_id` and `previous` are "" for nothing."""
 

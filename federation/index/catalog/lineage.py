@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from federation.result import ResultRecord
+from jobs.frozen import frozen
 
 PARENT_NAMES = ("parent", "parents", "parent_result", "base_model")
 PREFIX_CHARS_MIN = 8
@@ -20,7 +20,7 @@ _DATA = re.compile(r"(^|[._-])(data|dataset|train_data|input)([._-]|$)", re.IGNO
 _CODE = re.compile(r"(^|[._-])(git|commit|code|revision|repo|repository|source|image)([._-]|$)", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Lineage:
     """`data` and `code` are what the record says of them, by name; parents and children are allocation ids. A parent may be
     unknown to the index: then it stands as it was written."""

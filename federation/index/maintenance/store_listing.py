@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from federation.result import Key
+from jobs.frozen import frozen
 from regions.storage.store import ObjectInfo, Store
 
 RESULTS = "results/"
@@ -17,7 +18,7 @@ SIGNATURE_BYTES_MAX = 65_536
 _SHA256 = re.compile("[0-9a-f]{64}")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Place:
     """Where something lies, as its key says it. `rest` is a file's path in its artifact."""
 

@@ -14,4 +14,4 @@ def read_record(store: Store, key: str) -> ResultRecord:
 
 def fields_unlike(record: ResultRecord, other: ResultRecord) -> str:
     """Names of the fields in which the records differ; empty for the same records."""
-    return ", ".join(name for name in record.__slots__ if getattr(record, name) != getattr(other, name))
+    return ", ".join(name for name in record.__match_args__ if getattr(record, name) != getattr(other, name))

@@ -5,12 +5,12 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Literal
 
 from federation.index.columns import COLUMNS, FIELDS, Row, Type
 from federation.index.query.tokens import WhereError
 from federation.result import MetricValue
+from jobs.frozen import frozen
 
 _PART = re.compile(r'"(?:[^"]|"")*"|[^."]+')
 _PLAIN = re.compile(r"[ !#-\[\]-~]+")
@@ -25,7 +25,7 @@ NUMBER = (
 """A metric as a number, in SQL; NULL for one of another type."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Sql:
     """SQL with `?` for each of `values`."""
 
@@ -33,7 +33,7 @@ class Sql:
     values: tuple[object, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Field:
     """One field: `name` as it is written, its types (a metric may be a number in one result and a text in another)."""
 
@@ -80,7 +80,7 @@ class Field:
         return Sql(f"IFNULL({found.text}, 0)", found.values)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Fields:
     """What fields there are: those of every result, and the metrics and parameters that some result has."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
 
 from federation.index.columns import Type
 from federation.index.query.candidates import of_condition
@@ -12,6 +11,7 @@ from federation.index.query.functions import time_of
 from federation.index.query.syntax import Chain, Comparison, Constant, Not, Operator, Tree, parse
 from federation.index.query.tokens import WhereError
 from federation.index.rows import RESULT_STATES
+from jobs.frozen import frozen
 
 _PATTERN_CHARS_MAX = 1000
 _LIKE = "LIKE ? ESCAPE '\\'"
@@ -27,7 +27,7 @@ _SIGNS: dict[Operator, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Condition:
     """SQL with `?` for each of `values`, the fields that it asks for, and queries for the rowids of results of which each
     has all that meet it (see `candidates`)."""

@@ -17,10 +17,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal
 
 from federation.index.query.tokens import Token, WhereError, tokens
+from jobs.frozen import frozen
 
 DEPTH_MAX = 20
 """SQLite's parser has room for about a hundred open things, and each of these opens up to three."""
@@ -33,7 +33,7 @@ _WORDS = {"true": True, "false": False, "inf": math.inf}
 _KEYWORDS = {"and", "or", "not", "in", "like", "between", "is", "null", "nan", *_WORDS}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Constant:
     """A value as written; `place` for the caret."""
 
@@ -41,7 +41,7 @@ class Constant:
     place: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Comparison:
     """`is_negated` is the `not` in `not in`, `not like`, `not between`, `is not null`."""
 
@@ -52,12 +52,12 @@ class Comparison:
     is_negated: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Not:
     part: Tree
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Chain:
     """Two or more parts under one `and` or `or`."""
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Literal
 
 from federation.errors import UsageError
+from jobs.frozen import frozen
 
 TEXT_CHARS_MAX = 20_000
 
@@ -34,7 +34,7 @@ class WhereError(UsageError):
         super().__init__(f"{what}: {problem}\n  {shown}\n  {' ' * (place - start)}^", hint=hint)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Token:
     """`source` is what was written from `place` on; `value` what a quoted text or a number means."""
 

@@ -7,10 +7,10 @@ child, in another region where that is possible.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 
 from jobs.code_run import AT_FAULT
+from jobs.frozen import frozen
 from regions.model import Allocation, TaskState
 
 
@@ -53,7 +53,7 @@ class Cause(StrEnum):
     """A rule of the run (`--stop-when`, `--keep-best`) stopped it: its slot gets no other attempt, and hasn't failed."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Consequence:
     """`is_own`: the slot's own reason, so that two regions are enough to know it; `is_counted`: against the slot's attempts;
     `is_final`: no other attempt is made. `backoff_s` is the pause before the next one, doubled each time."""

@@ -7,17 +7,18 @@ has one of another type, and `Unknown` for a type that only a newer fedml knows:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any, ClassVar, TypeAlias
 
 from federation.run.brain.causes import Cause
 from jobs.errors import ForeignTextError
 from jobs.foreign import Members, understood
+from jobs.frozen import frozen
 
 _TEXT_CHARS_MAX = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Written:
     TYPE: ClassVar[str]
 
@@ -26,7 +27,7 @@ class _Written:
         return {"type": self.TYPE, **asdict(self)}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Bind(_Written):
     """An attempt of a slot belongs to a region. The first binding of an attempt's number counts."""
 
@@ -36,7 +37,7 @@ class Bind(_Written):
     region: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Ack(_Written):
     """The attempt has a child."""
 
@@ -46,7 +47,7 @@ class Ack(_Written):
     job_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Fail(_Written):
     """The attempt ended badly."""
 
@@ -57,7 +58,7 @@ class Fail(_Written):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Cancel(_Written):
     """Somebody ended the run."""
 
@@ -65,7 +66,7 @@ class Cancel(_Written):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Halt(_Written):
     """The run ends before its time. `revert`: regions whose job is put back to what stood there before."""
 
@@ -74,7 +75,7 @@ class Halt(_Written):
     revert: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Exclude(_Written):
     """The region gets nothing more in this run, and its job is put back."""
 
@@ -83,7 +84,7 @@ class Exclude(_Written):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Rebind(_Written):
     """The region's open attempts are given up, by hand."""
 
@@ -91,7 +92,7 @@ class Rebind(_Written):
     region: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Retry(_Written):
     """These slots, which failed or were left, get new attempts."""
 
@@ -99,7 +100,7 @@ class Retry(_Written):
     slots: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Alloc(_Written):
     """The allocation belongs to this attempt and key. Only in runs that adopt: Nomad forgets it."""
 
@@ -111,7 +112,7 @@ class Alloc(_Written):
     index: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Measure(_Written):
     """The attempt reached the step of `--keep-best` with this value. The first one of an attempt counts."""
 
@@ -127,7 +128,7 @@ class Measure(_Written):
         return cls(slot, attempt, repr(value))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Done(_Written):
     """The attempt's allocation of this key ended well. Only in runs without results: the index has nothing of them."""
 
@@ -138,7 +139,7 @@ class Done(_Written):
     index: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Trouble(_Written):
     """What keeps the attempt's tasks from their work, and the same as people read it. Empty: they have started since. A note
     for whoever reads the run: nothing is decided by it."""
@@ -150,14 +151,14 @@ class Trouble(_Written):
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Unknown:
     """A change of a type that this fedml doesn't know."""
 
     type: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Unusable:
     """A change that can't be used, and why."""
 

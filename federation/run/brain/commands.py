@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Literal
 
 from federation.claims import Bound
 from federation.result import ResultRecord
 from federation.run.brain.changes import Change
 from federation.run.brain.events import Pair
+from jobs.frozen import field, frozen
 from jobs.params.values import Value
 from regions.model import Allocation
 
@@ -31,7 +31,7 @@ TellKind = Literal[
 ]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Probe:
     """Ask the region for room for up to so many slots: those that are still to place → RegionProbed."""
 
@@ -39,21 +39,21 @@ class Probe:
     slots: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Join:
     """Bring the job to a region that hadn't answered when the run was opened → Joined."""
 
     region: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Ping:
     """Ask a region that was quiet for a while whether it is there → Pinged."""
 
     region: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class List:
     """Ask a region whose event stream is quiet for the run's children, through another region where need be
     → AllocationChanged each and Listed, or NotListed."""
@@ -61,7 +61,7 @@ class List:
     region: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Append:
     """Write one entry to the run log → Appended, or AppendRefused where the log has other than `after` entries before it.
     There is never more than one under way."""
@@ -70,19 +70,19 @@ class Append:
     after: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ReadLog:
     """Read new entries of the run log → LogRead."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CheckParent:
     """Read the spec hash of the region's registered job, before a batch of dispatches → ParentChecked."""
 
     region: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Dispatch:
     """Dispatch an attempt that is bound in the run log → Acknowledged or DispatchFailed."""
 
@@ -91,7 +91,7 @@ class Dispatch:
     region: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Find:
     """Search the region for children of attempts whose dispatch has no known outcome → Found."""
 
@@ -99,7 +99,7 @@ class Find:
     pairs: tuple[Pair, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Verify:
     """Read back the spec hash of children → ChildSpec each."""
 
@@ -107,7 +107,7 @@ class Verify:
     job_ids: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Inspect:
     """Ask for a child's status and allocations → ChildInspected."""
 
@@ -117,7 +117,7 @@ class Inspect:
     job_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class InspectAll:
     """Ask by lists for the status of children of which nothing is known that is out of the ordinary → ChildInspected each.
     `running`: those of them that ran when they were heard of last."""
@@ -127,7 +127,7 @@ class InspectAll:
     running: frozenset[Pair]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Look:
     """Ask the store for the record of an allocation; without one, for all records of the slot → Looked. `bound`: the
     slot's attempts in the run log, which records are compared with."""
@@ -139,7 +139,7 @@ class Look:
     bound: tuple[Bound, ...] = field(default=(), compare=False)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Stop:
     """Stop a child, and (`is_purge`) remove it from Nomad → Stopped."""
 
@@ -148,7 +148,7 @@ class Stop:
     is_purge: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class KeepLogs:
     """Keep what an allocation's tasks wrote and what happened to them, in the home store → LogsKept."""
 
@@ -159,7 +159,7 @@ class KeepLogs:
     is_failed: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Revert:
     """Bring the region's job back to the version before this run's deployment: its canaries failed → Reverted."""
 
@@ -167,14 +167,14 @@ class Revert:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Commit:
     """Commit records to the index → Committed."""
 
     records: tuple[ResultRecord, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Tell:
     """Report to whoever follows the run."""
 
@@ -184,13 +184,13 @@ class Tell:
     attempt: int = 0
     detail: str = ""
     count: int = 1
-    params: Mapping[str, Value] = field(default_factory=dict, compare=False)
+    params: Mapping[str, Value] = field(factory=dict, compare=False)
     """The slot's own parameters, for whoever reads it; the brain doesn't know them (`naming`)."""
     is_earlier: bool = False
     """It happened before this coordinator began: an earlier one reported it."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Close:
     """The run is over: done, failed or cancelled. The last command."""
 

@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Literal
 
 from federation.plan import Budget
 from federation.result import Key, ResultRecord
 from federation.run.brain.changes import Change, Entry
+from jobs.frozen import field, frozen
 from regions.model import Allocation
 
 Pair = tuple[int, int]
 """(slot, attempt)"""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Tick:
     """The time, by a monotonic clock."""
 
     now_s: float
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RegionProbed:
     """Room of a region: `free` slots now (queue deducted; negative: so many wait for room), or a problem."""
 
@@ -41,7 +41,7 @@ class RegionProbed:
     """There may be room for more: nobody asked."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Joined:
     """A late region has the run's job; or a `problem` prevents that, for good (`is_fatal`) or for now."""
 
@@ -50,7 +50,7 @@ class Joined:
     is_fatal: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RegionHeard:
     """A line of the region's event stream, whose allocations were listed since the stream began."""
 
@@ -59,7 +59,7 @@ class RegionHeard:
     """Work of somebody else ended there."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Pinged:
     """Answer to a ping, or none."""
 
@@ -69,7 +69,7 @@ class Pinged:
     """The other region through which it answered; "" for one of its own addresses."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Appended:
     """An entry is in the run log: ours, or (resuming) an earlier one."""
 
@@ -77,14 +77,14 @@ class Appended:
     is_replay: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LogRead:
     """Entries of the run log that somebody else wrote, in order."""
 
     entries: tuple[Entry, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AppendRefused:
     """Our entry isn't in the run log: others wrote `entries` before it, or (`error`) the home store doesn't answer; then
     it may be found there later as somebody else's."""
@@ -94,14 +94,14 @@ class AppendRefused:
     error: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Resumed:
     """The whole log was replayed. `committed`: the keys in the index, each with the number of the attempt that produced it."""
 
     committed: Mapping[Key, int]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ParentChecked:
     """The spec hash that a region's registered job carries now ("": another job or none; None: no answer)."""
 
@@ -113,7 +113,7 @@ class ParentChecked:
     """What `[shares]` leaves for this run, read after the bindings were logged."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Acknowledged:
     """The region has a child for the attempt."""
 
@@ -122,7 +122,7 @@ class Acknowledged:
     job_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DispatchFailed:
     """A dispatch that gave no child. `unknown`: it may have happened all the same; `throttled`: likewise, and the region asks
     for patience; `denied`: the token was refused; `refused`: the region takes the job no more; `input`: it refuses the
@@ -134,7 +134,7 @@ class DispatchFailed:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Found:
     """Result of a search for children of unacknowledged attempts; both are empty where the region didn't answer."""
 
@@ -143,7 +143,7 @@ class Found:
     missing: tuple[Pair, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ChildSpec:
     """The spec hash that a child carries."""
 
@@ -151,7 +151,7 @@ class ChildSpec:
     spec_hash: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AllocationChanged:
     """News of one allocation of one of the job's children."""
 
@@ -159,7 +159,7 @@ class AllocationChanged:
     allocation: Allocation
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Listed:
     """All allocations of a region were listed; children of these IDs have any."""
 
@@ -169,7 +169,7 @@ class Listed:
     """The other region through which they were listed; "": itself; None: by its own watch."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NotListed:
     """A list of the run's children failed."""
 
@@ -178,7 +178,7 @@ class NotListed:
     """The token was refused."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ChildInspected:
     """A child's status (pending, running, dead, or gone) and all its allocations. `unlisted`: lists don't tell, so it is to be
     asked for alone."""
@@ -193,11 +193,11 @@ class ChildInspected:
     """Somebody stopped the job."""
     is_queued: bool = False
     """Nomad holds it until a node that fits has room."""
-    deciding: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    deciding: Mapping[str, frozenset[str]] = field(factory=dict)
     """The leader, or the main tasks, of each group."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Looked:
     """The store was asked for an attempt's record(s). `error` is set when it didn't answer; `refusal` tells why a record
     that is there isn't believed."""
@@ -210,16 +210,16 @@ class Looked:
     refusal: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Committed:
     """The index took records: (record, outcome) each; outcomes are those of `Index.commit`."""
 
     outcomes: tuple[tuple[ResultRecord, str], ...]
-    givers: Mapping[Key, int] = field(default_factory=dict)
+    givers: Mapping[Key, int] = field(factory=dict)
     """Key → the attempt whose record won it, for keys that weren't won by these records just now."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CommitFailed:
     """The index did not take these records, or nobody knows whether it did."""
 
@@ -227,7 +227,7 @@ class CommitFailed:
     error: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LogsKept:
     """Logs are kept, as far as that was possible."""
 
@@ -235,7 +235,7 @@ class LogsKept:
     attempt: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Stopped:
     """Outcome of a stop. Not `is_done`: it may not have happened and is repeated. `problem`: it is refused for good."""
 
@@ -245,7 +245,7 @@ class Stopped:
     problem: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Measured:
     """The newest values that a child's task wrote to its curves. `reached`: its value at the step of `--keep-best`."""
 
@@ -255,14 +255,14 @@ class Measured:
     reached: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Reverted:
     """A revert was done, or reported why it can't be."""
 
     region: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CancelRequested:
     """The user asked for the end of the run."""
 

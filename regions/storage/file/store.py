@@ -87,7 +87,7 @@ class FileStore(Store):
         self,
         key: str,
         data: bytes,
-        mode: Mode = Overwrite(),  # noqa: B008 - a frozen value
+        mode: Mode = Overwrite(),
         *,
         content_type: str = _BINARY,
         metadata: Mapping[str, str] | None = None,

@@ -7,9 +7,9 @@ import hashlib
 import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
+from jobs.frozen import frozen
 from regions.storage.errors import AlreadyExists, NotSupported, PreconditionFailed, StoreError, Unavailable
 from regions.storage.file.layout import META_FOLDER
 from regions.storage.file.localfs import (
@@ -28,7 +28,7 @@ TRIES = 16
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EXDEV, errno.EMLINK}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ObjectWrite:
     """One put of an object into the file `target` of a store."""
 

@@ -27,7 +27,7 @@ class Broken(FileStore):
         self,
         key: str,
         data: bytes,
-        mode: Mode = Overwrite(),  # noqa: B008 - a frozen value
+        mode: Mode = Overwrite(),
         *,
         content_type: str = "text/plain",
         metadata: Mapping[str, str] | None = None,

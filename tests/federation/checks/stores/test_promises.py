@@ -51,7 +51,7 @@ class Bent(FileStore):
         self,
         key: str,
         data: bytes,
-        mode: Mode = Overwrite(),  # noqa: B008 - a frozen value
+        mode: Mode = Overwrite(),
         *,
         content_type: str = "text/plain",
         metadata: Mapping[str, str] | None = None,
