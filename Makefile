@@ -11,8 +11,11 @@ demo:
 	@$(PYTHON) tools/environment.py demo
 	@PATH="$(CURDIR)/$(BIN):$$PATH" bash tools/demo.sh
 
-test: check
-	$(BIN)/python -m pytest -q -n 3 --dist loadgroup tests
+# Tests wait more than they work, so there are more workers than cores.
+WORKERS ?= 6
+test: .dev
+	@$(MAKE) --no-print-directory -j 2 --output-sync check compiled
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup tests
 
 check: .dev
 	$(BIN)/ruff format --check .
@@ -20,6 +23,11 @@ check: .dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/complexipy federation regions jobs tools --max-complexity-allowed 25 --failed --plain
+
+# Compiles all tests, with pytest's assertions: else each worker does.
+.PHONY: compiled
+compiled: .dev
+	@$(BIN)/python -m pytest -qq --collect-only tests > /dev/null 2>&1 || true
 
 conformance: .dev
 	$(BIN)/python -m pytest -q tests/conformance

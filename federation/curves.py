@@ -7,7 +7,7 @@ what is kept of a file is limited, however large it is.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,10 +33,14 @@ Point = tuple[float, float]
 """(step, value). The value may be a NaN or infinite."""
 
 
+Rung = tuple[float, int]
+"""(step, how many slots go on from there)."""
+
+
 @frozen
 class KeepBest:
-    """The rule of `--keep-best`: of the slots that reached step `after`, only the `count` best by `metric` go on. Raises
-    UsageError for numbers that make no rule."""
+    """The rule of `--keep-best`, successive halving: at step `after`, at twice that, at four times that … the better half of
+    the slots by `metric` goes on, until `count` are left. Raises UsageError for numbers that make no rule."""
 
     count: int
     after: float
@@ -50,6 +54,32 @@ class KeepBest:
             raise UsageError(f"--after {self.after:g} is not a step", hint="write  --after 5")
         if self.mode not in MODES:
             raise UsageError(f"--mode {self.mode!r} is neither min nor max", hint="write  --mode min")
+
+    def rungs(self, slots: int) -> tuple[Rung, ...]:
+        """Where a run of that many slots is halved. Step 0 can't be doubled: there all but `count` are stopped at once."""
+        found: list[Rung] = []
+        step, left = self.after, slots
+        while left > self.count:
+            left = max(self.count, (left + 1) // 2) if step else self.count
+            found.append((step, left))
+            step *= 2
+        return tuple(found)
+
+    def stopped(self, reached: Mapping[int, Mapping[int, float]], slots: int) -> dict[int, int]:
+        """Slot → the rung that stops it: so many others as go on from there are better. `reached` has the values of each slot
+        by rung. A slot that a rung stops has no place at later ones. Of equals the slot with the lower number is better.
+
+        No slot waits for another one. Where curves don't cross, the order in which slots reach a rung makes no difference.
+        """
+        stopped: dict[int, int] = {}
+        for rung, (_, left) in enumerate(self.rungs(slots)):
+            there = [
+                (self.order(values[rung]), slot)
+                for slot, values in reached.items()
+                if rung in values and slot not in stopped
+            ]
+            stopped |= {slot: rung for _, slot in sorted(there)[left:]}
+        return stopped
 
     def order(self, value: float) -> tuple[bool, float]:
         """A sort key: the best value comes first, a NaN after all others."""
@@ -130,12 +160,13 @@ def _number(value: object) -> float | None:
 
 @dataclass(slots=True)
 class Newest:
-    """The newest value of each metric of one file, and the first value that counts for `keep`."""
+    """The newest value of each metric of one file, and the first value of `metric` at each of `steps` or later."""
 
-    keep: KeepBest | None = None
+    metric: str = ""
+    steps: Sequence[float] = ()
     step: float = 0.0
     values: dict[str, float] = field(default_factory=dict)
-    reached: float | None = None
+    reached: list[float] = field(default_factory=list)
 
     def take(self, lines: Iterable[Line]) -> bool:
         """Takes the next lines. Returns whether there were any."""
@@ -145,9 +176,9 @@ class Newest:
             for name, value in line.values.items():
                 if name in self.values or len(self.values) < METRICS_MAX:
                     self.values[name] = value
-            keep = self.keep
-            if keep is not None and self.reached is None and line.step >= keep.after:
-                self.reached = line.values.get(keep.metric)
+            if self.metric in line.values:
+                passed = sum(line.step >= step for step in self.steps[len(self.reached) :])
+                self.reached += [line.values[self.metric]] * passed
         return has_news
 
 

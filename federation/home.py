@@ -36,7 +36,7 @@ class RunKeys:
 
     @property
     def manifest(self) -> str:
-        """What the run is."""
+        """The key of the manifest."""
         return f"{RUNS}{self.run}{_MANIFEST}"
 
     @property
@@ -71,7 +71,7 @@ class RunKeys:
 
     @property
     def histories(self) -> str:
-        """What happened to attempts whose output wasn't kept."""
+        """The prefix of the histories of attempts whose output wasn't kept."""
         return f"{self.folder}histories/"
 
     def history(self, alloc_id: str) -> str:

@@ -1,7 +1,7 @@
 """Writes the jobspec that runs a person's own code: HCL as a person would write it. Pure.
 
-One registered job serves all code: which code, which command and which parameters come by the meta of each dispatch. A task
-`code` fetches the code and checks it, then a task `train` runs the command and publishes what it wrote.
+One registered job serves all code: which code, which command and which parameters come by the meta of each dispatch. Its one
+task fetches the code and checks it, runs the command and publishes what it wrote.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from jobs.store_task import ARCHIVE
 DRIVERS = ("raw_exec", "exec", "docker", "podman")
 DRIVERS_WITH_IMAGE = ("docker", "podman")
 TASK_VARIABLE = "fedml_task"
-"""HCL variable: the program of the two tasks, as a list. fedml sets it for each region, with the next two."""
+"""HCL variable: the program of the task, as a list. fedml sets it for each region, with the next two."""
 URL_VARIABLE = "fedml_task_url"
 SHA256_VARIABLE = "fedml_task_sha256"
 _CACHE = "/uv-cache"
@@ -81,25 +81,12 @@ job "{job.name}" {{
       unlimited = false
     }}
 {_volume(job)}
-    # Fetches the code from the datacenter's own store, checks its sha256 and unpacks it into alloc/code.
-    task "code" {{
-      driver = {_quoted(job.driver)}
-      lifecycle {{
-        hook    = "prestart"
-        sidecar = false
-      }}
-{_program(job, "fetch")}
-      resources {{
-        cpu    = 100
-        memory = 256
-      }}
-    }}
-
-    # Makes the environment, runs the command in alloc/code and publishes alloc/output if it ends well.
+    # Fetches the code from the datacenter's own store and checks its sha256. Then makes the environment, runs the command
+    # in alloc/code and publishes alloc/output if it ends well.
     task "train" {{
       driver       = {_quoted(job.driver)}
       kill_timeout = {_quoted(job.kill_timeout)}
-{_program(job, "run")}{_cache_mount(job)}
+{_program(job)}{_cache_mount(job)}
 {_resources(job)}
     }}
   }}
@@ -120,12 +107,12 @@ def _job_meta(meta: Mapping[str, str] | None) -> str:
     return f"\n  meta {{\n    {CODE_KEY}    = {_quoted(meta[CODE_KEY])}\n    {COMMAND_KEY} = {text}\n  }}\n"
 
 
-def _program(job: CodeJob, action: str) -> str:
+def _program(job: CodeJob) -> str:
     image = f"        image   = {_quoted(job.image)}\n" if job.driver in DRIVERS_WITH_IMAGE else ""
     return f"""\
       config {{
 {image}        command = var.{TASK_VARIABLE}[0]
-        args    = concat(slice(var.{TASK_VARIABLE}, 1, length(var.{TASK_VARIABLE})), ["{action}"])
+        args    = concat(slice(var.{TASK_VARIABLE}, 1, length(var.{TASK_VARIABLE})), ["run"])
       }}
       dynamic "artifact" {{
         for_each = var.{URL_VARIABLE} == "" ? [] : [var.{URL_VARIABLE}]

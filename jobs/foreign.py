@@ -189,24 +189,16 @@ class Members:
         found = self.object(name, default, items_max=items_max)
         return Members(found, source=self.source, place=self.place_of(name))
 
-    def each(self, name: str, default: Any = ..., *, items_max: int = 1_000_000) -> Iterator[Members]:
+    def each(self, name: str, default: Any = ...) -> Iterator[Members]:
         """A list of objects."""
         place = self.place_of(name)
-        for number, item in enumerate(self.items(name, default, items_max=items_max)):
+        for number, item in enumerate(self.items(name, default, items_max=1_000_000)):
             yield Members(item, source=self.source, place=f"{place}[{number}]")
 
-    def text_map(
-        self,
-        name: str,
-        default: Any = ...,
-        *,
-        items_max: int = 100_000,
-        name_chars_max: int = 256,
-        chars_max: int = 10_000,
-    ) -> dict[str, str]:
+    def text_map(self, name: str, default: Any = ..., *, chars_max: int = 10_000) -> dict[str, str]:
         """An object whose values are texts."""
-        inner = self.members(name, default, items_max=items_max)
-        return {key: inner.text(inner.name(key, name_chars_max), chars_max=chars_max) for key in inner._values}
+        inner = self.members(name, default, items_max=100_000)
+        return {key: inner.text(inner.name(key), chars_max=chars_max) for key in inner._values}
 
     def names(self) -> Iterator[str]:
         """The names of all members."""

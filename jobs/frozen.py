@@ -74,6 +74,8 @@ def as_dict(one: Any) -> dict[str, Any]:
 
 
 def _as_field(given: Any) -> _Field:
+    if hasattr(given, "default_factory"):
+        raise TypeError("a field of a frozen class is described by jobs.frozen.field")
     return given if isinstance(given, _Field) else _Field(given, _UNSET, compare=True)
 
 

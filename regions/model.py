@@ -96,8 +96,8 @@ class Node:
     node_class: str = ""
     node_pool: str = ""
     """"" where the servers know no pools (before 1.6)."""
-    devices: frozenset[str] = frozenset()
-    """`VENDOR/TYPE/NAME` of each model."""
+    devices: Mapping[str, int] = field(factory=dict)
+    """`VENDOR/TYPE/NAME` of each model → how many of it are healthy."""
 
 
 @frozen
@@ -156,6 +156,18 @@ class Allocation:
     def is_over(self) -> bool:
         """Whether nothing of it runs any more."""
         return self.client_status in ("complete", "failed", "lost") or self.is_preempted
+
+
+@frozen
+class HeldDevices:
+    """The devices of one model that an allocation holds. `ids` name them on their node."""
+
+    node_id: str
+    alloc_id: str
+    job_id: str
+    namespace: str
+    model: str
+    ids: tuple[str, ...]
 
 
 @frozen

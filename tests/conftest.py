@@ -2,7 +2,7 @@
 
 Ctrl-C means what it says, also where the suite was begun in a shell's background.
 
-The scenarios, which take longest, begin first, so that all workers end together (`units.py`). Secrets that tests plant in
+What takes longest begins first, so that all workers end together (`units.py`). Secrets that tests plant in
 credentials begin with `planted`: a test in whose captured output or log one shows up has failed.
 """
 
@@ -16,6 +16,8 @@ from collections.abc import Generator
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.units import place_of
 
 PLANTED = re.compile(r"planted[-0-9a-f]\w*")
 
@@ -32,7 +34,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # begun in the background
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: ("scenarios" not in item.path.parts, "partitions" in item.path.parts))
+    items.sort(key=lambda item: place_of(item.nodeid))
 
 
 @pytest.hookimpl(optionalhook=True)

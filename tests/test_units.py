@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.units import APART, unit_of
+from tests.units import APART, FIRST, place_of, unit_of
 
 REGION = "tests/conformance/region"
 
@@ -27,5 +27,12 @@ def test_a_test_belongs_to_its_file_or_to_the_engine_that_it_asks(nodeid: str, u
     assert unit_of(nodeid) == unit
 
 
-def test_the_files_whose_tests_go_apart_are_there() -> None:
-    assert [path for path in APART if not (Path(__file__).parent.parent / path).is_file()] == []
+def test_what_takes_longest_comes_first() -> None:
+    assert place_of(f"{REGION}/test_jobs.py::test_a[embedded-1.6.3]") == 0
+    assert place_of("tests/scenarios/test_runs.py::test_a") < place_of("tests/attack/test_logs.py::test_a") < len(FIRST)
+    assert place_of("tests/test_units.py::test_a") == len(FIRST)
+
+
+def test_the_files_that_are_named_are_there() -> None:
+    named = [*APART, *(start for start in FIRST if "/" in start)]
+    assert [path for path in named if not (Path(__file__).parent.parent / path).exists()] == []

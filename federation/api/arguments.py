@@ -1,4 +1,8 @@
-"""Checks what a program gives to a public function against the annotations of that function."""
+"""Checks what a program gives to a public function against the annotations of that function.
+
+pydantic's `validate_call` takes other values (NaN) and refuses some that are right here: whole numbers of NumPy, its arrays,
+`range` and generators as lists. Its errors would have to be put in these words too.
+"""
 
 from __future__ import annotations
 
@@ -151,6 +155,8 @@ def _hint(where: str, options: Iterable[Any], value: Any) -> str:
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if callable(getattr(value, "to_dict", None)):
         return 'write the frame as a list of rows: frame.to_dict("records")'
+    if isinstance(value, Mapping) and where.endswith(": params"):
+        return f"parameters that all slots get alike are param={reprlib.repr(dict(value))}; params is a list of rows"
     if any(map(_is_list, kinds)) and isinstance(value, (str, int, float)):
         return f"write a list: [{reprlib.repr(value)}]"
     if bool in kinds:

@@ -8,15 +8,15 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import cast
 
 from federation.api.arguments import at_least, checked
 from federation.api.index import FederatedIndex
 from federation.api.plan import PlanPreview
 from federation.api.progress import Progress
+from federation.api.request import run_request
 from federation.api.run import Drive, Run, cancelled
 from federation.api.table import RunList
-from federation.app import App, JobRequest
+from federation.app import App
 from federation.config.load import load
 from federation.curves import KeepBest
 from federation.errors import UsageError
@@ -25,14 +25,12 @@ from federation.run.user_limits import Patience
 from federation.task.command_line import PASSES
 from federation.workflows.dispatch import begin
 from federation.workflows.plan import preview
-from federation.workflows.request import Placing, RunRequest
+from federation.workflows.request import RunRequest
 from federation.workflows.run_code import CodeAsk, code_run
 from federation.workflows.run_list import STATES, list_runs
 from federation.workflows.runs import Runs
 from jobs.code_job import DRIVERS
-from jobs.errors import InvalidMeta
-from jobs.params.sweep import Asks, Axis, checked_axes
-from jobs.params.values import Value, text_of, value_problem
+from jobs.params.values import Value
 from regions.loopback import keep_loopback_from_proxies
 
 _LOG = logging.getLogger("fedml")
@@ -91,7 +89,7 @@ class Federation:
     ) -> PlanPreview:
         """Plans how a dispatch would spread now, and what would change. Writes nothing. Raises FederationError if no region
         answers, HclError, InvalidSpec and InvalidMeta."""
-        request = _run_request(slots, version, regions, job, variables, meta, sweep, params, policy)
+        request = run_request(slots, version, regions, job, variables, meta, sweep, params, policy)
         made = preview(self._app, request)
         made.require_an_answer()
         return PlanPreview.of(made, self._app.config)
@@ -137,7 +135,7 @@ class Federation:
         failures = None if max_failures is None else str(max_failures)
         limits = (failures, max_attempts, slot_timeout_s, pending_timeout_s)
         patience = Patience(*limits, stop_when=stop_when, keep_best=keep_best)
-        request = _run_request(slots, version, regions, job, variables, meta, sweep, params, policy)
+        request = run_request(slots, version, regions, job, variables, meta, sweep, params, policy)
         request = replace(request, patience=patience, name=name)
         return self._begun(request, skip_unreachable=skip_unreachable)
 
@@ -199,7 +197,7 @@ class Federation:
         words = (str(script), *args) if script is not None else tuple(command)
         ask = CodeAsk(words, Path(code) if code is not None else None, options, large)
         made = code_run(app, ask, _LOG.info)
-        request = _run_request(slots, version, regions, "", None, param, sweep, params, policy)
+        request = run_request(slots, version, regions, "", None, param, sweep, params, policy)
         failures = None if max_failures is None else str(max_failures)
         patience = Patience(failures, None, slot_timeout_s, stop_when=stop_when, keep_best=keep_best)
         request = replace(request, patience=patience, name=name)
@@ -261,53 +259,6 @@ class Federation:
         return run
 
 
-def _run_request(
-    slots: int | None,
-    version: str | int | None,
-    regions: Sequence[str] | None,
-    job: str,
-    variables: Mapping[str, Value] | None,
-    meta: Mapping[str, Value] | None,
-    sweep: Mapping[str, Sequence[object]] | None,
-    params: Sequence[Mapping[str, object]] | None,
-    policy: str | None,
-) -> RunRequest:
-    given = tuple(f"{name}={text_of(value)}" for name, value in (variables or {}).items())
-    texts = {name: text_of(value) for name, value in meta.items()} if meta is not None else None
-    at_least("slots", slots, 1)
-    if regions is not None and not regions:
-        raise UsageError("regions is an empty list", hint="leave it out: then all regions are used")
-    return RunRequest(
-        JobRequest(job, given, (), tuple(regions or ())),
-        slots,
-        None if version is None else str(version),
-        texts,
-        asks=_asks(sweep, params),
-        placing=Placing(policy=policy),
-    )
-
-
 def _one_of(name: str, value: str | None, allowed: Sequence[str]) -> None:
     if value is not None and value not in allowed:
         raise UsageError(f"run(): {name} is {value!r}", hint=f"write one of: {', '.join(allowed)}")
-
-
-def _asks(sweep: Mapping[str, Sequence[object]] | None, params: Sequence[Mapping[str, object]] | None) -> Asks:
-    from jobs.params.file import rows_of
-
-    axes = [Axis(name, tuple(_axis_value(name, value) for value in values)) for name, values in (sweep or {}).items()]
-    rows = ({name: _plain(value) for name, value in row.items() if value is not None} for row in params or ())
-    return Asks(checked_axes(axes), rows_of("params", enumerate(rows, start=1)) if params is not None else None)
-
-
-def _axis_value(name: str, value: object) -> str:
-    plain = _plain(value)
-    if problem := value_problem(plain):
-        raise InvalidMeta(f"sweep {name!r}: a value {problem}", hint="a parameter is a text or a number")
-    return text_of(plain)
-
-
-def _plain(value: object) -> Value:
-    """Converts a NumPy scalar to a Python value. `rows_of` checks other values."""
-    item = getattr(value, "item", None)
-    return cast("Value", item() if callable(item) else value)

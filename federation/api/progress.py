@@ -8,7 +8,8 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
-from federation.api.html import table_html, text_html
+from federation.api.html import picture_html, table_html, text_html
+from federation.charts.bars import Segment, stacked_bar
 from federation.manifest import Manifest
 from federation.output.streams import write_note
 from federation.run.brain.commands import Tell
@@ -58,8 +59,10 @@ class Progress:
         with self._lock:
             regions = self._count.regions.items()
             lines = [(name, one.dispatched, one.started, one.failed, one.results) for name, one in regions]
-        bar = f'<progress value="{self.results}" max="{self.expected}"></progress>'
-        return f"<p>run {text_html(self._run)}: {bar} {text_html(self)}</p>" + table_html(COLUMNS, lines)
+            failed = len(self._count.failed_slots)
+        counts = {"done": self.results, "failed": failed, "waiting": max(0, self.expected - self.results - failed)}
+        bar = stacked_bar([Segment(name, count, name) for name, count in counts.items()], shares=False)
+        return f"<p>run {text_html(self._run)}: {text_html(self)}</p>{picture_html(bar)}{table_html(COLUMNS, lines)}"
 
 
 def shown(progress: Progress, *, is_wanted: bool | None) -> Callable[[], None]:

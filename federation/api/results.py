@@ -9,7 +9,9 @@ from datetime import UTC, datetime
 from importlib import import_module
 from typing import Any
 
+from federation.api.html import picture_html
 from federation.api.table import Table
+from federation.charts.svg import Chart
 from federation.errors import UsageError
 from federation.index import Row
 from federation.text import counted
@@ -31,6 +33,18 @@ class Results(Table[Row]):
         from federation.ui.index_table import cells
 
         return cells(rows)
+
+    def chart(self) -> Chart:
+        """Draws these results by the parameters that differ and the foremost metrics: bars, a scatter, or parallel
+        coordinates. A notebook shows the picture; `standalone()` is its SVG. Raises UsageError where there are none."""
+        from federation.ui.index_chart import picture
+
+        return picture(self._rows)
+
+    def _picture_html(self) -> str:
+        with suppress(UsageError):
+            return picture_html(self.chart()) if len(self) > 1 else ""
+        return ""
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """One flat dictionary for each result: its fields, with `metrics.NAME` and `params.NAME`."""

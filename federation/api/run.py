@@ -14,6 +14,7 @@ from federation.api.curves import CurvePoints
 from federation.api.progress import Progress, shown
 from federation.api.results import Results
 from federation.app import App
+from federation.charts.svg import Chart
 from federation.config.model import Config
 from federation.errors import RunNotOver
 from federation.manifest import Manifest
@@ -126,6 +127,16 @@ class Run:
         """What its tasks logged in `metrics.jsonl` until now: of running slots live from their regions, of finished ones from
         their artifacts. What can't be read is in `problems`."""
         return self._asked(lambda app: CurvePoints.of(curves(app, Runs(app).story(self.id))))
+
+    def chart(self) -> Chart:
+        """Draws its attempts over time: when each waited and computed, by region. A notebook shows the picture."""
+        from federation.ui.run_chart import picture
+
+        def draw(app: App) -> Chart:
+            runs = Runs(app)
+            return picture(runs.timeline(runs.story(self.id), runs.times(self.id)), label=f"run {self.id}")
+
+        return self._asked(draw)
 
     def _asked(self, question: Callable[[App], Answer]) -> Answer:
         with closing(App(self._config)) as app:

@@ -43,7 +43,7 @@ class Table(Sequence[T]):
     @property
     @abstractmethod
     def _title(self) -> str:
-        """What it is, in a few words."""
+        """The title: what the table shows, in a few words."""
 
     @abstractmethod
     def _cells(self, rows: Sequence[T]) -> Sequence[Sequence[str]]:
@@ -60,7 +60,11 @@ class Table(Sequence[T]):
         if not self._rows:
             return f"<p>{text_html(self._title)}</p>"
         heading, *lines = self._cells(self._rows[:ROWS_SHOWN])
-        return table_html(heading, lines) + "".join(f"<p>{more}</p>" for more in self._more)
+        return table_html(heading, lines) + "".join(f"<p>{more}</p>" for more in self._more) + self._picture_html()
+
+    def _picture_html(self) -> str:
+        """A picture of the rows below the table; empty without."""
+        return ""
 
     @property
     def _more(self) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from federation.charts import svg
 from federation.charts.scale import Scale, readable, scale
@@ -141,8 +142,13 @@ def _areas(lane: Lane, order: int, y: float, axis: Scale, until_s: float) -> tup
         for kind, pale, low, high in layers
         if low != high
     ]
-    told = f"{len(lane.spans):,} attempts, at most {max(floor, default=0):,} at once"
+    told = f"{len(lane.spans):,} attempts, at most {_most_at_once(lane.spans, until_s):,} at once"
     return told, svg.stretched(svg.title(f"{lane.label}: {told}") + "".join(scaled), y, _AREA), _AREA
+
+
+def _most_at_once(spans: Sequence[Span], until_s: float) -> int:
+    steps = sorted(step for span in spans for step in ((span.start_s, 1), (_end(span, until_s), -1)))
+    return max(accumulate(step for _, step in steps), default=0)
 
 
 def _stairs(low: Sequence[int], high: Sequence[int], peak: int) -> str:

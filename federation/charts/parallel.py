@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from federation.charts import svg
+from federation.charts.bars import key
 from federation.charts.scale import Scale, readable, sampled, scale
 from federation.charts.states import css_class
 from federation.charts.svg import Chart, element, label_text, linked, percent
@@ -60,11 +61,13 @@ def parallel(
     label: str = "",
     log: Mapping[str, bool] | bool | None = None,
     brush: Mapping[str, tuple[float, float]] | None = None,
+    names: Mapping[str, str] | None = None,
     limit: int = ROWS_MAX,
 ) -> Chart:
     """Draws rows over axes. Numbers get a scale, texts a place each in order. `brush` maps an axis to the (low, high) that is
-    selected; other lines are dimmed. Each line has `data-id`; each axis has `data-name`, `data-min`, `data-max`, `data-log`
-    and, in pixels, `data-top` and `data-bottom`, for a script. On an axis of texts a value is its place, from 0."""
+    selected; other lines are dimmed. `names` maps kinds to what they mean, for the key. For a script each line has
+    `data-id`, each axis `data-name`, `data-min`, `data-max`, `data-log`, and in pixels `data-top` and `data-bottom`. On an
+    axis of texts a value is its place, from 0."""
     kept = sampled(rows, limit)
     scales = [_axis(name, rows, log) for name in axes]
     top = 52.0 if label else 34.0
@@ -84,11 +87,14 @@ def parallel(
     ]
     y = top + HEIGHT + 14
     if any(axis.at(row.values.get(axis.name)) is None for row in kept for axis in scales):
-        parts.append(label_text("no value", 0, y + 14, "m small halo"))
+        parts.append(label_text("no value", 0, top + _MISSING + 4, "m small halo"))
     if brush:
         note += f", {len(chosen):,} selected"
-    parts.append(label_text(note, 0, y + 30, "m small"))
-    return svg.chart(parts, y + 36, label or "parallel coordinates", drawn=len(kept), of=len(rows), note=note)
+    kinds = {row.kind for row in kept}
+    legend, y = key([(css_class(kind), name, "") for kind, name in (names or {}).items() if kind in kinds], y + 16)
+    parts.append(legend)
+    parts.append(label_text(note, 0, y + 14, "m small"))
+    return svg.chart(parts, y + 20, label or "parallel coordinates", drawn=len(kept), of=len(rows), note=note)
 
 
 def _axis(name: str, rows: Sequence[Row], log: Mapping[str, bool] | bool | None) -> _Axis:

@@ -143,5 +143,5 @@ def _hit(part: Sequence[str], first: int, x: int, y: int, width: int, height: in
     counts = Counter(part)
     told = part[0] if len(counts) == 1 else ", ".join(f"{counts[one]:,} {one}" for one in STATES if counts[one])
     which = f"slot {first}" if first == last else f"slots {first}–{last}"
-    box = element("rect", svg.title(f"{which}: {told}"), class_="hit", x=x, y=y, width=width, height=height)
+    box = element("path", svg.title(f"{which}: {told}"), class_="hit", d=f"M{x} {y}h{width}v{height}h-{width}z")
     return linked(box, href(first, last, name))

@@ -16,7 +16,8 @@ from federation.output.visible import visible_line
 from federation.text import shortened
 
 FILE_WIDTH = 720
-"""The width in pixels of a picture that stands alone."""
+"""The width in pixels of a picture that stands alone, without its margin."""
+_MARGIN = 12
 NARROW = 340
 """Labels are laid out so that they fit a chart of this width."""
 CHAR_WIDTH = 6.4
@@ -41,12 +42,14 @@ class Chart:
     def standalone(self) -> str:
         """The picture as a file of its own: with a style sheet for light, dark and print, and a size."""
         width = self.width or FILE_WIDTH
-        size = f'viewBox="0 0 {width} {self.height}" width="{width}" height="{self.height}"'
+        whole, high = width + 2 * _MARGIN, self.height + 2 * _MARGIN
         head, _, body = self.svg.partition(">")
+        size = f'viewBox="0 0 {whole} {high}" width="{whole}" height="{high}"'
         head = head.replace(f'width="{self.width or "100%"}" height="{self.height}"', size, 1)
         head = head.replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg"', 1)
         ground = '<rect class="ground" width="100%" height="100%"/>'
-        return f"{head}><style>{_file_style()}</style>{ground}{body}"
+        inner = f'<svg x="{_MARGIN}" y="{_MARGIN}" width="{width}" height="{self.height}" overflow="visible">'
+        return f"{head}><style>{_file_style()}</style>{ground}{inner}{body}</svg>"
 
     def _repr_svg_(self) -> str:
         return self.standalone()

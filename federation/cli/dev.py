@@ -81,7 +81,8 @@ def up(
         note(lifecycle.memory_note(project))
     has_job = project.job or any(project.root.glob("*.nomad.hcl"))
     following = "`fedml plan`, `fedml dispatch`" if has_job else "`fedml run SCRIPT`"
-    note(f"Tasks run on this machine as your user. Next: {following}. `fedml dev down` stops all.")
+    note(f"Tasks run on this machine as your user. Next: {following}. `fedml ui` shows all in a browser.")
+    note("`fedml dev down` stops all.")
 
 
 @app.command()

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
     from federation.app import App, PreparedJob
     from federation.workflows.detach import Host
+    from federation.workflows.open_run import Opened
     from federation.workflows.request import RunRequest
     from federation.workflows.run_observers import ObserverOptions
-    from federation.workflows.runs import Opened
     from federation.workflows.saved_plan import SavedPlan
 
 
@@ -76,7 +76,7 @@ def dispatch(
 
       fedml dispatch -n 200 --dry-run
     """
-    from federation.cli.drive_run import import_display
+    from federation.cli.drive_run import import_driver
     from federation.cli.session import note, opened
     from federation.errors import UsageError
     from federation.workflows.dispatch import begin
@@ -105,7 +105,7 @@ def dispatch(
             tell=note,
             saved=saved,
             deploying=deploying,
-            meanwhile=import_display,
+            meanwhile=import_driver,
         )
         code = follow_or_detach(app, begun, hosts, observing, as_json=as_json)
     raise typer.Exit(code)

@@ -50,7 +50,8 @@ def show(
 ) -> None:
     """Show one region.
 
-    Shows its addresses and leader, its nodes by datacenter, pool and class, its free slots, queue and stores.
+    Shows its addresses, leader, clock and stores, and its free slots. Then what its nodes have and what of it is free, by
+    datacenter, pool and class; its devices, and which allocation holds which; what waits there, and whose it is.
     Exit codes: 0 if the region answers, else 1.
 
     Example:

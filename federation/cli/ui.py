@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from federation.cli.options.common import ConfigOption
+
+if TYPE_CHECKING:
+    from federation.app import App
 
 SAFETY = "Who may look"
 
@@ -77,3 +80,14 @@ def ui(
     chosen = settings(address, allow_hosts=allow_host or (), user_header=user_header, read_only=read_only)
     with opened(config) as project:
         serve(Site(project, chosen), address, opens_browser=not no_open, note=note)
+
+
+def show_page(project: App, page: str) -> None:
+    """Opens a browser at one page and serves it until Ctrl-C (`--open` of commands that show one thing)."""
+    from federation.cli.session import note
+    from federation.web.serve import Address, serve, settings
+    from federation.web.site import Site
+
+    address = Address(port=0)
+    chosen = settings(address, allow_hosts=(), user_header="", read_only=False)
+    serve(Site(project, chosen), address, start_page=page, opens_browser=True, note=note)

@@ -122,7 +122,7 @@ class _Selection:
 
 
 def _is_ignored(rules: _Rules, path: str) -> bool:
-    """What the deepest rules say that say something."""
+    """Whether the path is ignored. Of the rules that match it, the deepest counts."""
     verdicts = (_verdict(spec, path.removeprefix(folder)) for folder, spec in reversed(rules))
     return next((verdict for verdict in verdicts if verdict is not None), False)
 

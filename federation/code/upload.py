@@ -18,7 +18,7 @@ from regions.storage.errors import AlreadyExists, IntegrityError, NotFound, Stor
 from regions.storage.store import Create, ObjectInfo, Overwrite, Store
 
 RENEWED_AFTER = timedelta(days=1)
-"""Must be less than the age from which `fedml index gc` removes code (`ORPHAN_AGE`)."""
+"""Must be less than the age from which `fedml index gc` removes code (`--orphans 7d`)."""
 _STORES_AT_ONCE = 8
 
 

@@ -80,7 +80,7 @@ class JobDiff:
 
     @property
     def problems(self) -> list[FedmlError]:
-        """What kept regions from being read."""
+        """The errors of regions that couldn't be read."""
         return [one.problem for one in self.regions if one.problem is not None]
 
 

@@ -38,8 +38,8 @@ def batches(records: Sequence[ResultRecord]) -> Iterator[list[ResultRecord]]:
 
 
 def refuse_foreign(catalog: Catalog, records: Sequence[ResultRecord]) -> None:
-    """Whoever enters records has compared them with all that it knows (`federation.claims`); whatever that was, a run's
-    results enter the job and version that it was opened for, and no other."""
+    """Raises UsageError for a record whose job or version isn't that of its run. The caller has compared the records with
+    everything else that it knows (`federation.claims`)."""
     asked = "SELECT run, job, version, spec_hash, slots FROM run WHERE run = ?"
     runs = {name: catalog.table(asked, name) for name in {record.key.run for record in records}}
     for record in records:
@@ -50,7 +50,8 @@ def refuse_foreign(catalog: Catalog, records: Sequence[ResultRecord]) -> None:
 
 
 def states_of(catalog: Catalog, records: Sequence[ResultRecord]) -> dict[str, str]:
-    """What each allocation would become, entered in this order; "" for one that the catalog has."""
+    """Returns the state that each allocation would get if the records were committed in this order; "" for one that the catalog
+    has already."""
     won: set[Key] = set()
     states: dict[str, str] = {}
     for record in records:

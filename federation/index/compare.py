@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from federation.index.columns import Row
 from federation.result import ResultRecord
+from jobs.frozen import frozen
 
 _RESOURCE = "task_"
 """What a record's environment tells of the size of the task begins so."""
@@ -15,7 +15,7 @@ _RESOURCE = "task_"
 Value = str | int | float | bool | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Line:
     """One metric, parameter or fact; `values` are in the order of the results, None where one has it not."""
 

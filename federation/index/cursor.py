@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from federation.errors import IndexCorrupt
@@ -18,6 +17,7 @@ from federation.index.catalog.history import Revision
 from federation.index.validation import checked_tag
 from jobs.errors import ForeignTextError
 from jobs.foreign import Members, parse_json
+from jobs.frozen import frozen
 from regions.storage.errors import NotFound, TooLarge, Unavailable
 from regions.storage.store import Store
 
@@ -28,12 +28,12 @@ _KINDS = {**dict.fromkeys(RECORD_CHANGES, "commit"), "tag": "tag", "untag": "tag
 
 
 class Followed(Protocol):
-    """What is asked of an index."""
+    """The part of an index that a cursor reads."""
 
     def log(self, *, after: int = 0, limit: int | None = None) -> list[Revision]: ...
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Event:
     """Something that happened to a result: `kind` is commit, tag or retire. `document` is all of it, JSON-ready: event,
     revision, time, author, reason, and what the change says (`alloc_id`, for a tag `tag` and `previous`, …)."""
@@ -103,7 +103,7 @@ class Watcher:
 
 
 def events(entry: Revision) -> list[Event]:
-    """What happened in a revision, in its order; nothing in one that only brings back what was (`rebuild`)."""
+    """Returns the events of a revision in order; none for a revision that `rebuild` wrote, since they were reported before."""
     if any(change["type"] == "rebuild" for change in entry.changes):
         return []
     found: list[Event] = []

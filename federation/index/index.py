@@ -1,8 +1,8 @@
-"""One versioned index of the results of all regions and clouds: enter results in batches, and ask for them.
+"""One versioned index of the results of all regions and clouds: commits results in batches and answers questions about them.
 
 The index is the log `index/log/` in the home store, and nothing else: what it says is the fold of its entries, kept in
 a local catalog (`federation.index.catalog.catalog`). Each decision (which version is next, who wins a key) is made again
-whenever another writer was faster, so that it rests on everything before its own entry: two writers never both win.
+whenever another writer was faster, so that it takes all earlier entries into account: two writers never both win.
 """
 
 from __future__ import annotations
@@ -152,7 +152,7 @@ class Index(Replica, Reader):
         return outcomes
 
     def outcomes(self, records: Sequence[ResultRecord]) -> dict[str, str]:
-        """What `commit` would tell of these now. Writes nothing."""
+        """Returns what `commit` would return for these records now. Writes nothing."""
         return self.ask(lambda catalog: outcomes_of(states_of(catalog, records)))
 
     def tag(

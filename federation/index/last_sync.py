@@ -49,7 +49,7 @@ def forget_sync(cache_dir: Path, url: str) -> None:
 
 
 def last_sync(cache_dir: Path, url: str) -> LastSync | None:
-    """What is known of that home; None where nothing is."""
+    """Returns what was noted about the home at that URL; None if nothing was."""
     return _read(_path(cache_dir, url))
 
 

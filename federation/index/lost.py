@@ -74,7 +74,7 @@ def refuse_older(store: Store, known: Position, path: Path | None) -> None:
 
 
 def refuse_lost(store: Store, home: Home | None, owner: Owner | None, cache_dir: Path) -> None:
-    """For a home without an entry 1. Raises IndexLost unless the home is new."""
+    """Raises IndexLost for a home without any entry, unless the home is new."""
     if home is not None and home.rebuilt_from:
         raise half_rebuilt(store)
     found = traces(store)

@@ -10,14 +10,16 @@ from typing import TypeVar
 from federation.errors import IndexCorrupt, UsageError
 from federation.index.catalog.catalog import Catalog
 from federation.index.catalog.changes import RECORD_CHANGES
-from federation.index.catalog.history import Revision, TagMove, moves, revisions
+from federation.index.catalog.history import Revision, TagMove, moves, moves_of_result, revisions
 from federation.index.catalog.lineage import PREFIX_CHARS_MIN, Lineage, data_and_code, named_parents
+from federation.index.catalog.log_search import Searched, search_log
 from federation.index.columns import Row
-from federation.index.query import columns, condition, order
-from federation.index.query.candidates import best_of, fewest, of_columns
+from federation.index.query import columns
+from federation.index.query.candidates import of_columns
 from federation.index.query.fields import Field
-from federation.index.query.order import only_metric, sort_fields
+from federation.index.query.order import sort_fields
 from federation.index.rows import Note, RunRow
+from federation.index.search import TAGGED, Asked, count, sample, search
 from federation.index.short_ids import short_result, short_runs
 from federation.index.validation import refuse_no_text
 from federation.index.versions import latest_version_in
@@ -25,8 +27,6 @@ from federation.log import Change, Entry
 from federation.result import ResultRecord
 
 _CANDIDATES_SHOWN = 10
-_ROWS_MAX = 1 << 62
-_TAGGED = "alloc_id = (SELECT tag.alloc_id FROM tag WHERE name = ?)"
 
 Answer = TypeVar("Answer")
 
@@ -45,11 +45,11 @@ class Reader(ABC):
 
     @abstractmethod
     def ask(self, question: Callable[[Catalog], Answer]) -> Answer:
-        """Put a question to the catalog, brought up to date where it is the present."""
+        """Asks the catalog, brought up to date unless it is of an earlier revision."""
 
     @abstractmethod
     def ask_again(self, question: Callable[[Catalog], Answer]) -> Answer:
-        """Put a question to the catalog as it was at the last answer."""
+        """Asks the catalog as it was at the last answer."""
 
     @abstractmethod
     def entry(self, number: int) -> Entry:
@@ -72,52 +72,32 @@ class Reader(ABC):
         where: str | None = None,
         sort: str | None = None,
         limit: int | None = None,
+        after: str | None = None,
     ) -> list[Row]:
         """Results that match all that is given, newest first or as `sort` says (`metrics.auc:desc,version`).
 
-        Retired and removed ones only where `state` or `where` (see `federation.index.query`) asks for a state. Raises
-        WhereError.
+        Retired and removed ones only where `state` or `where` (see `federation.index.query`) asks for a state. `after`: only
+        those that come after this allocation in that order. Raises WhereError.
         """
-        given = {"job": job, "version": version, "region": region, "run": run, "state": state}
-        asked = {column: value for column, value in given.items() if value is not None}
-        for text in (*asked.values(), tag or ""):
-            refuse_no_text(text)
-        at_most = None if limit is None else min(limit, _ROWS_MAX)
-
-        def ask(catalog: Catalog) -> tuple[int, list[Row]]:
-            parts = [f"+{column} = ?" for column in asked]
-            values: list[object] = [*asked.values()]
-            candidates = list(of_columns(asked))
-            names_state = state is not None
-            if tag is not None:
-                parts.append(_TAGGED)
-                values.append(tag)
-            if where is not None:
-                met = condition(where, catalog.fields())
-                parts.append(met.sql)
-                values += met.values
-                names_state |= met.names_state
-                candidates += met.candidates
-            if not names_state:
-                parts.append("state NOT IN ('retired', 'removed')")
-            few = fewest(candidates, catalog.value)
-            parts.append(few.text)
-            values += few.values
-            if sort is None:
-                return catalog.rows(" AND ".join(parts), values, limit=at_most)
-            ordered = order(sort, catalog.fields())
-            by = f"{ordered.text}, rowid DESC"
-            one = only_metric(sort, catalog.fields()) if at_most is not None and few.text == "1" else None
-            if one is not None:  # the best few of all are enough where so many of them are asked for
-                best = best_of(*one)
-                asked_of_best = " AND ".join([*parts, best.text])
-                found = catalog.rows(asked_of_best, [*values, *best.values, *ordered.values], order=by, limit=at_most)
-                if len(found[1]) == at_most:
-                    return found
-            return catalog.rows(" AND ".join(parts), [*values, *ordered.values], order=by, limit=at_most)
-
-        self._revision, rows = self.ask(ask)
+        asked = Asked.of(job=job, version=version, region=region, run=run, state=state, tag=tag, where=where)
+        self._revision, rows = self.ask(lambda catalog: search(catalog, asked, sort=sort, limit=limit, after=after))
         return rows
+
+    def count(self, *, is_exact: bool = True, **filters: str | None) -> int | None:
+        """How many results match (see `query`), as of the last answer. Without `is_exact` None where counting them takes much
+        longer than finding a few. Raises WhereError."""
+        asked = Asked.of(**filters)
+        return self.ask_again(lambda catalog: count(catalog, asked, is_exact=is_exact))
+
+    def sample(self, size: int, **filters: str | None) -> tuple[int, list[Row]]:
+        """(how many results match, `size` of them), newest first. The same results are chosen each time. Raises WhereError."""
+        asked = Asked.of(**filters)
+        self._revision, total, rows = self.ask(lambda catalog: sample(catalog, asked, size))
+        return total, rows
+
+    def field_names(self) -> list[str]:
+        """The fields of `--where`, `--sort` and `--columns`, as they are written, as of the last answer."""
+        return self.ask_again(lambda catalog: catalog.fields().names)
 
     def columns(self, text: str) -> list[Field]:
         """The fields of `version,metrics.auc,tags`, as of the last answer. Raises WhereError."""
@@ -133,7 +113,7 @@ class Reader(ABC):
         none."""
         text = ref.strip()
         refuse_no_text(text)
-        tagged = self._rows(_TAGGED, (text,))
+        tagged = self._rows(TAGGED, (text,))
         if tagged:
             return [row for row in tagged if job in (None, row.job)]
         named_job, at, rest = text.rpartition("@")
@@ -224,8 +204,21 @@ class Reader(ABC):
 
         return self.ask(ask)
 
+    def search_log(self, *, before: int | None = None, limit: int, **filters: str | None) -> Searched:
+        """The newest `limit` entries before a revision (None: of all) that match (see `search_log`)."""
+
+        def ask(catalog: Catalog) -> Searched:
+            self._revision = catalog.position().number
+            return search_log(catalog, before=before, limit=limit, **filters)
+
+        return self.ask(ask)
+
+    def moves_of(self, row: Row) -> list[TagMove]:
+        """The moves of tags to a result and away from it, newest first, as of the last answer."""
+        return self.ask_again(lambda catalog: moves_of_result(catalog, row.alloc_id))
+
     def notes(self, row: Row) -> list[Note]:
-        """What people wrote to a result, oldest first."""
+        """Returns the notes of a result, oldest first."""
         found = self.ask_again(
             lambda catalog: catalog.table(
                 "SELECT number, time, author, text FROM note JOIN entry USING (number) "
@@ -290,6 +283,6 @@ class Reader(ABC):
         """The job's highest whole-number version, reserved or with results. If there is none, the version opened last."""
         return self.ask(lambda catalog: latest_version_in(catalog, job))
 
-    def _rows(self, where: str, values: Sequence[object], *, limit: int | None = None) -> list[Row]:
-        self._revision, rows = self.ask(lambda catalog: catalog.rows(where, values, limit=limit))
+    def _rows(self, where: str, values: Sequence[object]) -> list[Row]:
+        self._revision, rows = self.ask(lambda catalog: catalog.rows(where, values))
         return rows

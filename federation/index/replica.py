@@ -1,11 +1,9 @@
-"""Keeps the local catalog up to date with the log of a home store's index. Answers are up to date. A change rests on every
-entry before it, and is checked before it is written.
+"""Keeps the local catalog up to date with the log of a home store's index. Answers are up to date. A change takes all
+earlier entries into account, and is checked before it is written.
 """
 
 from __future__ import annotations
 
-import logging
-import sqlite3
 import threading
 import time
 from collections.abc import Callable
@@ -14,8 +12,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from federation.errors import FederationError, IndexCorrupt, IndexLost, LogConflict
-from federation.index.catalog.catalog import Catalog, catalog_path, open_catalog, read_hashes
-from federation.index.catalog.checkpoint import is_due, restore_checkpoint, write_checkpoint
+from federation.index.catalog.catalog import Catalog, catalog_path, read_hashes
+from federation.index.catalog.checkpoint import is_due
 from federation.index.home import (
     LOG_PREFIX,
     Home,
@@ -27,14 +25,13 @@ from federation.index.home import (
     refuse_other_federation,
 )
 from federation.index.last_sync import last_sync, note_sync
+from federation.index.local_catalog import LocalCatalog, knows_nothing
 from federation.index.lost import accept, half_rebuilt, known_id, refuse_lost, refuse_older
 from federation.log import Change, Entry, Log, Position, default_author, timestamp, utc_now
 from jobs.errors import FedmlError
 from regions.storage.store import Store
 
-_CATALOGS_TRIED = 3
 _LOOKS_NOTED_EVERY_S = 1.0
-_logger = logging.getLogger(__name__)
 
 Answer = TypeVar("Answer")
 
@@ -59,23 +56,20 @@ class Replica:
         self._clock = clock
         self.author = author or default_author()
         self._log = Log(home, LOG_PREFIX, author=self.author, clock=clock)
-        self._home_id = ""
         self._has_home = False
         """Whether `format.json` is there."""
         self._is_proved = False
         """Whether the log was compared with the catalog, so that an entry may follow."""
-        self._catalog: Catalog | None = None
+        self._local = LocalCatalog(home, self._log, cache_dir)
         self._lock = threading.RLock()
         self._noted_s = float("-inf")
         self.as_of = ""
         """Where it answers without the store (`go_offline`): when the catalog was last in step with it, RFC 3339."""
 
     def close(self) -> None:
-        """Close the local catalog."""
+        """Closes the local catalog."""
         with self._lock:
-            if self._catalog is not None:
-                self._catalog.close()
-                self._catalog = None
+            self._local.close()
 
     @property
     def home(self) -> Store:
@@ -83,37 +77,37 @@ class Replica:
         return self._store
 
     def go_offline(self) -> str:
-        """From now on answer from the local catalog and ask the store nothing; when that was last in step with the store.
-        Raises FederationError where this machine has none. Writes, and whatever stands in the log only, are refused."""
+        """From now on answers from the local catalog without asking the store. Returns when the catalog was last in step with
+        the store. Raises FederationError if this machine has no catalog. Refuses writes, and reads that need the log."""
         with self._lock:
             seen = last_sync(self._cache_dir, self._store.url)
             if seen is not None and catalog_path(self._cache_dir, seen.home_id).exists():
-                self._open_known(seen.home_id)
+                self._local.open_kept(seen.home_id)
                 self.as_of = seen.when
                 if self._ask(lambda catalog: catalog.position().number):
                     return self.as_of
-            raise self._knows_nothing()
+            raise knows_nothing(self._store)
 
     def now(self) -> datetime:
         """The machine's clock."""
         return self._clock()
 
     def change(self, decide: Callable[[Catalog], list[Change]], *, reason: str = "") -> None:
-        """Append what `decide` answers to an up-to-date catalog, in one entry; asked again whenever another writer was
-        faster, so that it rests on everything before its own entry. Nothing is written for an empty answer."""
+        """Appends the changes that `decide` returns for an up-to-date catalog, in one entry. Calls it again whenever another
+        writer was faster, so that all earlier entries are taken into account. Writes nothing for an empty list."""
         with self._lock:
             self._append(decide, reason=reason)
 
     def ask(self, question: Callable[[Catalog], Answer]) -> Answer:
-        """Put a question to the catalog, brought up to the end of the log."""
+        """Asks the catalog, brought up to the end of the log."""
         with self._lock:
             self._sync()
             return self._ask(question)
 
     def ask_again(self, question: Callable[[Catalog], Answer]) -> Answer:
-        """Put a question to the catalog as it was at the last answer."""
+        """Asks the catalog as it was at the last answer."""
         with self._lock:
-            if self._catalog is None:
+            if not self._local.is_open:
                 self._sync()
             return self._ask(question)
 
@@ -129,8 +123,8 @@ class Replica:
     def remembered(self) -> dict[int, str]:
         """sha256 by number of the entries that the local catalog has read before; the log isn't asked. Raises the
         store's errors, IndexCorrupt for a torn `format.json`, ConfigError for the home of another federation."""
-        if self._catalog is not None and self._catalog.path is not None:
-            return read_hashes(self._catalog.path)
+        if self._local.path is not None:
+            return read_hashes(self._local.path)
         home = read_home(self._store)
         if home is not None:
             refuse_other_federation(self._store, home, self._owner)
@@ -141,19 +135,19 @@ class Replica:
         return read_hashes(path) if known and path.is_file() else {}
 
     def require_writable(self) -> None:
-        """Prove, before anything happens elsewhere, that the home can be written; make it if need be. Raises the store's
-        error, or NotSupported for one that can't be a home."""
+        """Checks, before anything happens elsewhere, that the home can be written, and creates it if it is new. Raises the
+        store's error, or NotSupported for one that can't be a home."""
         with self._lock:
-            if self._catalog is None or not self._has_home:
+            if not self._local.is_open or not self._has_home:
                 self._sync()
             self._make_home()
             probe_write(self._store)
 
     def _append(self, decide: Callable[[Catalog], list[Change]], *, reason: str) -> None:
-        """Decide, append; what is decided to nothing is not written.
+        """Decides and appends. Writes nothing for an empty decision.
 
-        The first decision may rest on what this process knew last: if its entry then gets the next number, nothing lies
-        between. Where it is to do nothing, or to refuse, the log is asked first.
+        The first decision may use what this process read last. If its entry then gets the next number, no other entry was
+        missed. Before it does nothing or refuses, the log is read.
         """
         self._refuse_offline("nothing is written")
         about = Entry(0, timestamp(self._clock()), self.author, reason, "", ())
@@ -167,7 +161,7 @@ class Replica:
                 catalog.refuse_unusable(changes, about)
             return changes
 
-        knows = self._catalog is not None and self._has_home
+        knows = self._local.is_open and self._has_home
         if not knows:
             self._sync()
             self._make_home()
@@ -181,7 +175,7 @@ class Replica:
 
         def rebase(_: object) -> list[Change] | None:
             nonlocal changes
-            self._take_in()
+            self._local.take_in()
             changes = self._ask(checked)
             return changes or None
 
@@ -191,12 +185,12 @@ class Replica:
         except LogConflict:
             if changes:
                 raise
-        self._take_in()
+        self._local.take_in()
         if is_due(written):
-            self._write_checkpoint()
+            self._local.write_checkpoint()
 
     def _decide_on_the_known(self, decide: Callable[[Catalog], list[Change]]) -> list[Change]:
-        self._align()
+        self._local.align()
         try:
             return self._ask(decide)
         except FedmlError:
@@ -216,13 +210,13 @@ class Replica:
         """Makes `format.json` of a home that is new, or that lost only that: then it keeps its id."""
         if self._has_home:
             return
-        known = self._home_id
-        found = read_home_of_log(self._store) if self._align().number else None
+        known = self._local.home_id
+        found = read_home_of_log(self._store) if self._local.align().number else None
         home = found or make_home(self._store, self._clock(), self._owner, home_id=known)
         refuse_other_federation(self._store, home, self._owner)
         self._has_home = True
         if home.id != known:
-            self._open_catalog(home.id)
+            self._local.open(home.id)
             self._sync()
 
     def _open(self) -> None:
@@ -230,14 +224,14 @@ class Replica:
         home = read_home(self._store)
         if home is not None:
             refuse_other_federation(self._store, home, self._owner)
-        self._open_catalog(known_id(self._store, self._log, home, self._cache_dir))
+        self._local.open(known_id(self._store, self._log, home, self._cache_dir))
         self._has_home = home is not None
         try:
-            known = self._align()
+            known = self._local.align()
             self._take_all()
-            at = self._align()
+            at = self._local.align()
             if at.number == known.number:
-                refuse_older(self._store, at, self._catalog.path if self._catalog else None)
+                refuse_older(self._store, at, self._local.path)
             if at.number == 0:
                 self._refuse_lost(home)
         except FedmlError:
@@ -249,73 +243,36 @@ class Replica:
             refuse_lost(self._store, home, self._owner, self._cache_dir)
         except IndexLost:
             self._take_all()  # somebody may have begun the index meanwhile
-            if self._align().number == 0:
+            if self._local.align().number == 0:
                 raise
-
-    def _open_catalog(self, home_id: str) -> None:
-        path = catalog_path(self._cache_dir, home_id)
-        if home_id and not path.exists():
-            restore_checkpoint(self._store, path, is_of_this_log=self._is_in_log)
-        self._open_known(home_id)
-
-    def _open_known(self, home_id: str) -> None:
-        self.close()
-        self._home_id = home_id
-        self._catalog = open_catalog(catalog_path(self._cache_dir, home_id)) if home_id else Catalog(None)
-
-    def _knows_nothing(self) -> FederationError:
-        return FederationError(
-            f"this machine has no catalog of {self._store.url}: offline there is nothing to answer from",
-            hint="without --offline the store is asked, and a catalog is kept",
-        )
 
     def _refuse_offline(self, why: str) -> None:
         if self.as_of:
             raise FederationError(f"offline: {why}", hint="run it without --offline")
 
-    def _is_in_log(self, position: Position) -> bool:
-        return self._log.read(position.number).sha256 == position.sha256
-
-    def _write_checkpoint(self) -> None:
-        """Saves time for others. If it can't be written, nothing is lost."""
-        why_not = write_checkpoint(self._store, self._catalog.path if self._catalog else None)
-        if why_not:
-            _logger.info("no checkpoint was written: %s", why_not)
-
     def _sync(self) -> None:
-        """Bring the catalog up to the end of the log."""
+        """Brings the catalog up to the end of the log."""
         if self.as_of:
             return
         with self._lock:
-            if self._catalog is None or not self._has_home:
+            if not self._local.is_open or not self._has_home:
                 self._open()
             else:
                 self._take_all()
             self._note_the_look()
 
     def _take_all(self) -> None:
-        at = self._align()
+        at = self._local.align()
         entries = self._refreshed(at)
         self._ask(lambda catalog: catalog.apply(entries))
         self._is_proved = self._is_proved or bool(entries) or at.number == 0
 
     def _note_the_look(self) -> None:
         now_s = time.monotonic()
-        if self._home_id and now_s - self._noted_s > _LOOKS_NOTED_EVERY_S:
+        if self._local.home_id and now_s - self._noted_s > _LOOKS_NOTED_EVERY_S:
             self._noted_s = now_s
             federation = self._owner.name if self._owner else ""
-            note_sync(self._cache_dir, self._store.url, self._home_id, federation)
-
-    def _align(self) -> Position:
-        """Let the log go on where the catalog is: another process may have brought it further."""
-        at = self._ask(lambda catalog: catalog.position())
-        if at != self._log.position:
-            self._log.start_at(at)
-        return at
-
-    def _take_in(self) -> None:
-        entries = self._log.take()
-        self._ask(lambda catalog: catalog.apply(entries))
+            note_sync(self._cache_dir, self._store.url, self._local.home_id, federation)
 
     def _refreshed(self, at: Position) -> list[Entry]:
         try:
@@ -331,22 +288,8 @@ class Replica:
         )
 
     def _how_to_accept(self) -> str:
-        return accept(self._catalog.path if self._catalog else None)
+        return accept(self._local.path)
 
     def _ask(self, question: Callable[[Catalog], Answer]) -> Answer:
-        """Ask the catalog; where its file fails, go on with another one that was brought up to date."""
         with self._lock:
-            assert self._catalog is not None
-            for _ in range(_CATALOGS_TRIED):
-                try:
-                    return question(self._catalog)
-                except sqlite3.Error as error:
-                    self._catalog = self._catalog.replacement(error)
-                    if self.as_of:
-                        raise self._knows_nothing() from error
-                try:
-                    self._log.start_at(self._catalog.position())
-                    self._catalog.apply(self._log.refresh())
-                except sqlite3.Error as error:
-                    self._catalog = self._catalog.replacement(error)
-            return question(self._catalog)
+            return self._local.ask(question, may_read_log=not self.as_of)

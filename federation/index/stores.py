@@ -59,7 +59,7 @@ def shown_store(url: str) -> str:
 
 
 def identity(config: StoreConfig | Store) -> tuple[str, str]:
-    """What makes two configurations, or two opened stores, the same store: its place (`s3://bucket/prefix`), and the address
+    """Returns what identifies a store, of a configuration or an opened store: its place (`s3://bucket/prefix`), and the address
     of its server ("" for the vendor's own)."""
     if config.endpoint is None:
         return config.url.rstrip("/"), ""

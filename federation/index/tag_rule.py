@@ -9,7 +9,7 @@ from jobs.frozen import frozen
 
 @frozen
 class TagRule:
-    """What a protected tag demands: a condition as for `--where`, authors as patterns (`*@ci`), in how many stores the
+    """The rule of a protected tag: a condition as for `--where`, authors as patterns (`*@ci`), in how many stores the
     artifact lies at least, a file with public keys one of which signed it. Guards against mistakes, not against people: they
     can write to the log; what holds against them is the signature, checked at `get`."""
 

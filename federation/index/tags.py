@@ -29,8 +29,8 @@ class TagRefused(UsageError):
 
 @frozen
 class Asked:
-    """Who asks, where the tag has to point now ("": to nothing; None: anywhere), what it demands, and whether a result is
-    signed as that demands."""
+    """A request for a tag: who asks, where the tag must point now ("": to nothing; None: anywhere), its rule, and whether a
+    result is signed as that demands."""
 
     author: str
     expected: str | None

@@ -51,8 +51,8 @@ def default_author() -> str:
 
 
 def look_again(look: Callable[[], T | None]) -> T | None:
-    """What `look` finds in the store of an object that is known to be there. A stale "not found" (None) is over soon, so it
-    looks a few times. Takes about 1.5 s where nothing is found."""
+    """Calls `look` for an object that is known to exist, again while a stale "not found" (None) comes. Gives up after about
+    1.5 s."""
     for turn in range(_LOOKS):
         found = look()
         if found is not None:
@@ -97,13 +97,13 @@ class Log:
         return self._at
 
     def start_at(self, position: Position) -> None:
-        """Go on from a position that is known from elsewhere (a catalog). Entries that were read but not taken are dropped."""
+        """Continues from a position that is known from elsewhere (a catalog). Drops entries that were read but not taken."""
         with self._lock:
             self._at = position
             self._untaken = []
 
     def refresh(self) -> list[Entry]:
-        """Read to the end of the log. Returns the entries that neither `refresh` nor `take` returned before, also own ones.
+        """Reads to the end of the log. Returns the entries that neither `refresh` nor `take` returned before, also own ones.
 
         Raises IndexCorrupt for an entry that is missing, torn or doesn't chain, FormatTooNew, and the store's errors;
         entries that were read before the error are given by the next call.
@@ -113,26 +113,26 @@ class Log:
             return self.take()
 
     def take(self) -> list[Entry]:
-        """As `refresh`, without asking the store: the entries that were read or appended meanwhile."""
+        """Returns what `refresh` would, without asking the store: the entries that were read or appended meanwhile."""
         with self._lock:
             taken, self._untaken = self._untaken, []
             return taken
 
     def read(self, number: int) -> Entry:
-        """An entry that is known to exist, wherever the log is. Doesn't check that it chains. Raises IndexCorrupt."""
+        """Reads one entry that is known to exist. Doesn't check that it chains. Raises IndexCorrupt."""
         return self._parsed(self._look_again(number, "is missing"), number)
 
     def append(self, changes: Iterable[Change], *, reason: str = "", rebase: Rebase | None = None) -> Entry:
-        """Write one entry after all others, and return it.
+        """Writes one entry after all others, and returns it.
 
-        When others were faster, `rebase` gets their entries and gives the changes to try again with: a decision made in
-        it rests on everything before the entry. None from it gives up (LogConflict); without it the same changes
-        go on.
+        When others were faster, `rebase` gets their entries and returns the changes to try again with. So a decision made in
+        it takes all earlier entries into account. If it returns None, LogConflict is raised. Without `rebase` the same
+        changes are tried again.
 
-        While others win, it goes on: each of their entries is progress. Raises LogConflict when the number is taken, and
+        While others win, it tries again: each of their entries is progress. Raises LogConflict when the number is taken, and
         nothing can be read there for longer than the patience lasts; Unavailable when the store is silent.
         After a crash or Unavailable the entry is there whole or not there; only in these two cases is that unknown, so
-        changes should be such that saying them twice does no harm. A lost answer to a write that succeeded is noticed
+        changes must be harmless if written twice. A lost answer to a write that succeeded is noticed
         by the entry's nonce, and returned as success.
         """
         with self._lock:
@@ -191,7 +191,7 @@ class Log:
         self._at = Position(entry.number, entry.sha256, entry.time)
 
     def _read_tail(self) -> list[Entry]:
-        """Read and accept entries until one isn't found."""
+        """Reads and accepts entries until one isn't found."""
         read: list[Entry] = []
         with ExitStack() as stack:
             pool: ThreadPoolExecutor | None = None

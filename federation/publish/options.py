@@ -25,7 +25,6 @@ LISTS = {
 }
 """Options that may be repeated."""
 CHECK = "Publish nothing. Check whether this task could, and print one line of JSON."
-JSON = "Print JSON on standard output. Everything else goes to standard error."
 
 
 class Given(NamedTuple):

@@ -57,10 +57,12 @@ class CurveReader:
         sources: Mapping[str, RegionReader],
         *,
         keep: KeepBest | None = None,
+        slots: int = 0,
         observe: Callable[[Tell], None] = lambda _: None,
     ) -> None:
         self._sources = sources
-        self._keep = keep
+        self._metric = keep.metric if keep is not None else ""
+        self._steps = tuple(step for step, _ in keep.rungs(slots)) if keep is not None else ()
         self._observe = observe
         self._files: dict[str, dict[str, _File]] = {region: {} for region in sources}
         self._order: dict[str, deque[str]] = {region: deque() for region in sources}
@@ -86,7 +88,7 @@ class CurveReader:
         with self._lock:
             files = self._files[region]
             if allocation.client_status == "running" and allocation.id not in files:
-                files[allocation.id] = _File(allocation.job_id, Newest(self._keep))
+                files[allocation.id] = _File(allocation.job_id, Newest(self._metric, self._steps))
                 self._order[region].append(allocation.id)
             elif allocation.client_status == "complete" and allocation.id in files:
                 files[allocation.id].is_over = True
@@ -114,7 +116,7 @@ class CurveReader:
             with self._lock:
                 files.pop(alloc_id, None)
         newest = file.newest
-        return Measured(file.job_id, newest.step, dict(newest.values), newest.reached) if has_news else None
+        return Measured(file.job_id, newest.step, dict(newest.values), tuple(newest.reached)) if has_news else None
 
     def _read(self, region: str, alloc_id: str, file: _File) -> bool:
         source, newest = self._sources[region], file.newest
@@ -126,7 +128,7 @@ class CurveReader:
             return False
         file.offset_bytes += len(data)
         has_news = newest.take(file.lines.feed(data, is_end=file.is_over and file.offset_bytes >= size_bytes))
-        is_settled = newest.keep is None or newest.reached is not None
+        is_settled = len(newest.reached) == len(newest.steps)
         if size_bytes - file.offset_bytes > READ_BYTES_MAX and is_settled:
             file.offset_bytes = size_bytes - TAIL_BYTES
             file.lines.jump()

@@ -115,10 +115,16 @@ def kept(home: Store, run: str, slot: int | None = None) -> Iterator[KeptAttempt
         yield from pool.map(lambda info: _kept(_read(home, info.key)), home.list(RunKeys(run).kept_logs(slot)))
 
 
-def histories(home: Store, run: str) -> Iterator[KeptAttempt]:
-    """Reads the attempts of a run whose output wasn't kept. Raises StoreError, IndexCorrupt, FormatTooNew."""
-    for info in home.list(RunKeys(run).histories):
-        yield from map(_kept, _read(home, info.key).each("attempts"))
+def kept_keys(home: Store, run: str) -> list[str]:
+    """The keys of all that is kept of a run's attempts. Raises StoreError."""
+    keys = RunKeys(run)
+    return [info.key for prefix in (keys.histories, keys.kept_logs()) for info in home.list(prefix)]
+
+
+def read_kept(home: Store, key: str) -> Iterator[KeptAttempt]:
+    """Reads the attempts of one object. Raises StoreError, IndexCorrupt, FormatTooNew."""
+    document = _read(home, key)
+    return map(_kept, document.each("attempts") if "attempts" in document else (document,))
 
 
 def _read(home: Store, key: str) -> Members:
@@ -216,6 +222,8 @@ def _task(task: Members) -> TaskStory:
             TaskEvent(_time(event, "time"), event.text("type"), event.text("text", chars_max=1 << 20))
             for event in task.each("events")
         ),
+        hook=task.text("hook", ""),
+        is_sidecar=task.flag("is_sidecar", False),
     )
 
 

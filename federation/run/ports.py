@@ -21,7 +21,7 @@ from regions.nomad.task_history import AllocationStory, TaskUsage
 
 
 class RegionReader(Protocol):
-    """What a run asks of a region."""
+    """The part of a region client that a run calls."""
 
     @property
     def name(self) -> str: ...

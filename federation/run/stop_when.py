@@ -34,7 +34,7 @@ class _AnyNumber(dict[str, frozenset[Type]]):
 
 @frozen
 class _RunFields(Fields):
-    """What a running attempt has."""
+    """The fields of a running attempt that a condition may name."""
 
     def field(self, written: str, *, text: str, place: int) -> Field:
         """The field. Raises WhereError for one that no slot of the run can have."""
@@ -77,5 +77,5 @@ def stop_when(text: str, parameters: Callable[[int], Mapping[str, Value]]) -> St
 
 
 def _json(values: Mapping[str, float | str]) -> str:
-    """As the catalog writes metrics and parameters."""
+    """Returns the JSON in which the catalog writes metrics and parameters."""
     return to_json({name: json_value(value) for name, value in values.items()})

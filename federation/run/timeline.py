@@ -10,15 +10,13 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime
 from typing import Literal, Protocol
 
+from federation.run.attempt_times import AttemptTimes, seconds
 from federation.run.brain.causes import Cause
 from federation.run.brain.changes import Ack, Bind, Fail, OfAttempt, parse_entry
 from federation.run.brain.events import Pair
-from federation.run.kept_logs import KeptAttempt
 from jobs.frozen import frozen
-from regions.nomad.task_history import TaskStory
 
 Outcome = Literal["done", "failed", "stopped", "open"]
 
@@ -45,6 +43,8 @@ class Span:
     ended_s: float | None = None
     outcome: Outcome = "open"
     reason: str = ""
+    cause: str = ""
+    """The class of failure."""
 
     @property
     def waited_s(self) -> float:
@@ -111,6 +111,8 @@ class Timeline:
     took_s: float
     bound_s: float
     tasks: tuple[TaskFit, ...] = ()
+    begun_s: float = 0.0
+    """When the first attempt was bound, in seconds since the epoch; 0 before that."""
 
     @property
     def efficiency(self) -> float | None:
@@ -121,21 +123,22 @@ class Timeline:
 def timeline(
     entries: Iterable[LogEntry],
     committed: Mapping[Pair, str],
-    kept: Iterable[KeptAttempt],
+    times: Iterable[AttemptTimes],
     prices_per_hour: Mapping[str, float | None],
 ) -> Timeline:
-    """Builds a run's timeline. `committed` maps (slot, attempt) to when its last record was written."""
-    kept = list(kept)
+    """Builds a run's timeline. `committed` maps (slot, attempt) to when its last record was written, `times` are those of the
+    attempts that were kept."""
+    times = list(times)
     begin, spans = _logged(entries)
     _complete(spans, committed, begin)
-    for attempt in kept:
+    for attempt in times:
         pair = (attempt.slot, attempt.attempt)
         if pair in spans:
             spans[pair] = _exact(spans[pair], attempt, begin)
     ordered = tuple(spans[pair] for pair in sorted(spans))
     regions = tuple(_region(name, ordered, price) for name, price in prices_per_hour.items())
     took_s = max((span.ended_s for span in ordered if span.ended_s is not None), default=0.0)
-    return Timeline(ordered, regions, took_s, _lower_bound_s(ordered, regions), _fits(kept))
+    return Timeline(ordered, regions, took_s, _lower_bound_s(ordered, regions), _fits(times), begin)
 
 
 def _logged(entries: Iterable[LogEntry]) -> tuple[float, dict[Pair, Span]]:
@@ -143,7 +146,7 @@ def _logged(entries: Iterable[LogEntry]) -> tuple[float, dict[Pair, Span]]:
     begin: float | None = None
     spans: dict[Pair, Span] = {}
     for entry in entries:
-        at = _seconds(entry.time)
+        at = seconds(entry.time)
         for change in parse_entry(entry.changes):
             if isinstance(change, Bind) or (isinstance(change, Ack | Fail) and (change.slot, change.attempt) in spans):
                 begin = at if begin is None else begin
@@ -160,7 +163,7 @@ def _take(spans: dict[Pair, Span], change: OfAttempt, at_s: float) -> None:
             spans[pair] = replace(spans[pair], sent_s=at_s, started_s=at_s)
         case Fail():
             outcome: Outcome = "stopped" if change.cause is Cause.RULE else "failed"
-            spans[pair] = replace(spans[pair], ended_s=at_s, outcome=outcome, reason=change.reason)
+            spans[pair] = replace(spans[pair], ended_s=at_s, outcome=outcome, reason=change.reason, cause=change.cause)
 
 
 def _complete(spans: dict[Pair, Span], committed: Mapping[Pair, str], begin: float) -> None:
@@ -168,7 +171,7 @@ def _complete(spans: dict[Pair, Span], committed: Mapping[Pair, str], begin: flo
     for pair, written in committed.items():
         if pair in spans:
             with suppress(ValueError):
-                spans[pair] = replace(spans[pair], ended_s=_seconds(written) - begin, outcome="done")
+                spans[pair] = replace(spans[pair], ended_s=seconds(written) - begin, outcome="done")
 
 
 def _lower_bound_s(spans: Sequence[Span], regions: Sequence[RegionTime]) -> float:
@@ -191,20 +194,12 @@ def running_at(spans: Sequence[Span], moments_s: Sequence[float], until_s: float
     ]
 
 
-def _exact(span: Span, one: KeptAttempt, begin: float) -> Span:
-    """Takes the times that Nomad told of the attempt's tasks: of several allocations the earliest and the latest."""
-    started = [_first_start_s(task) - begin for task in one.story.tasks.values() if task.started]
-    ended = [_seconds(task.finished) - begin for task in one.story.tasks.values() if task.started and task.finished]
-    if not started:
+def _exact(span: Span, one: AttemptTimes, begin: float) -> Span:
+    """Takes the times that Nomad told of the attempt's tasks."""
+    if one.started_s is None:
         return replace(span, started_s=None) if one.is_failed else span
-    first = min(started)
-    return replace(span, started_s=max(first, span.bound_s), ended_s=max(ended) if ended else span.ended_s)
-
-
-def _first_start_s(task: TaskStory) -> float:
-    """When the task began to compute. Nomad tells when its last run did; the runs before that are in its events."""
-    runs = [event.time for event in task.events if event.type in ("Started", "Terminated") and event.time]
-    return min(map(_seconds, (task.started, *runs)))
+    ended_s = one.ended_s - begin if one.ended_s is not None else span.ended_s
+    return replace(span, started_s=max(one.started_s - begin, span.bound_s), ended_s=ended_s)
 
 
 def _region(name: str, spans: Sequence[Span], price_per_hour: float | None) -> RegionTime:
@@ -236,25 +231,18 @@ def _peak(spans: Sequence[Span]) -> int:
     return peak
 
 
-def _fits(attempts: Sequence[KeptAttempt]) -> tuple[TaskFit, ...]:
+def _fits(attempts: Sequence[AttemptTimes]) -> tuple[TaskFit, ...]:
     fits: dict[str, TaskFit] = {}
-    for one in attempts:
-        for task, used in one.used.items():
-            if (told := one.story.tasks.get(task)) is None:
-                continue
-            fit = fits.get(task) or TaskFit(task, 0, told.cpu_mhz, told.memory_mb, 0.0, 0.0)
-            fits[task] = replace(
-                fit,
-                sampled=fit.sampled + 1,
-                used_cpu_mhz=max(fit.used_cpu_mhz, used.cpu_mhz),
-                used_memory_mb=max(fit.used_memory_mb, used.memory_mb),
-            )
+    for one in (taken for attempt in attempts for taken in attempt.taken):
+        fit = fits.get(one.task) or TaskFit(one.task, 0, one.cpu_mhz, one.memory_mb, 0.0, 0.0)
+        fits[one.task] = replace(
+            fit,
+            sampled=fit.sampled + 1,
+            used_cpu_mhz=max(fit.used_cpu_mhz, one.used_cpu_mhz),
+            used_memory_mb=max(fit.used_memory_mb, one.used_memory_mb),
+        )
     return tuple(fits.values())
 
 
 def _rounded(value: float, step: int) -> int:
     return max(step, math.ceil(value / step) * step)
-
-
-def _seconds(time: str) -> float:
-    return datetime.fromisoformat(time).timestamp()

@@ -1,4 +1,4 @@
-"""`python -m federation.task fetch|run`: the two tasks of `fedml run`."""
+"""`python -m federation.task run`: the task of `fedml run`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Entry of both tasks of `fedml run`: errors are one line on standard error, with an exit code."""
+"""Entry of the task of `fedml run`: errors are one line on standard error, with an exit code."""
 
 from __future__ import annotations
 
@@ -13,29 +13,34 @@ from jobs.errors import FedmlError
 from regions.loopback import keep_loopback_from_proxies
 
 ACTIONS = ("fetch", "run")
+"""`run` fetches the code, unless it is there. `fetch` alone was a task of its own in jobs of older versions."""
 
 
 def main(arguments: Sequence[str]) -> int:
     """Runs one action and returns the exit code of the task."""
     keep_loopback_from_proxies()
     open_standard_streams()
-    begin = "Error: "
     with screened_streams():
-        try:
-            return _act(arguments)
-        except ModuleNotFoundError as error:
-            problem, hint = (
-                f"this program lacks {error.name}",
-                "use the archive for the kind of store of this datacenter",
-            )
-        except FedmlError as error:
-            problem, hint = error.message, error.hint
-            if list(arguments) == ["run"] and isinstance(error, (CodeError, Unpublishable)):
-                begin = AT_FAULT
-        except OSError as error:
-            problem, hint = f"{error.filename or 'a file'}: {error.strerror}", "look at the disk of the node"
-        write_error(problem, hint, begin=begin)
-        return 1
+        return _acted(arguments)
+
+
+def _acted(arguments: Sequence[str]) -> int:
+    begin = "Error: "
+    try:
+        return _act(arguments)
+    except ModuleNotFoundError as error:
+        problem, hint = (
+            f"this program lacks {error.name}",
+            "use the archive for the kind of store of this datacenter",
+        )
+    except FedmlError as error:
+        problem, hint = error.message, error.hint
+        if list(arguments) == ["run"] and isinstance(error, (CodeError, Unpublishable)):
+            begin = AT_FAULT
+    except OSError as error:
+        problem, hint = f"{error.filename or 'a file'}: {error.strerror}", "look at the disk of the node"
+    write_error(problem, hint, begin=begin)
+    return 1
 
 
 def _act(arguments: Sequence[str]) -> int:
@@ -46,5 +51,5 @@ def _act(arguments: Sequence[str]) -> int:
     if list(arguments) == ["run"]:
         from federation.task.run import run
 
-        return run(os.environ)
+        return run(os.environ, fetch=lambda: _acted(["fetch"]))
     raise UsageError(f"give one of: {', '.join(ACTIONS)}")

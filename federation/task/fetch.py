@@ -1,4 +1,4 @@
-"""Brings the code of a dispatch from the datacenter's own store. The prestart task of `fedml run`."""
+"""Brings the code of a dispatch from the datacenter's own store."""
 
 from __future__ import annotations
 
@@ -9,10 +9,8 @@ from pathlib import Path
 
 from federation.code.unpack import fetch_code
 from federation.errors import CodeError
-from federation.output.streams import write_line
 from federation.publish.task_identity import allocation_of
 from federation.task.task_environment import meta, needed
-from federation.text import counted
 from jobs.code_run import CODE_FOLDER, CODE_KEY
 from regions.storage import open_store, parse_store_url
 
@@ -27,6 +25,5 @@ def fetch(environ: Mapping[str, str]) -> int:
         raise CodeError(f"meta {CODE_KEY} is {sha256[:80]!a}, not a sha256", hint="dispatch it with `fedml run`")
     folder = Path(needed(environ, "NOMAD_ALLOC_DIR")) / CODE_FOLDER
     allocation = allocation_of(environ, node=os.uname().nodename)
-    count = fetch_code(open_store(parse_store_url(allocation.store_url)), sha256, folder)
-    write_line(f"Code {sha256[:12]}: {counted(count, 'file')} from {allocation.store_url}")
+    fetch_code(open_store(parse_store_url(allocation.store_url)), sha256, folder)
     return 0

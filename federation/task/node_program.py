@@ -50,7 +50,7 @@ os.execv(sys.executable, [sys.executable, "-I", path, "--task", *action])
 
 @dataclass(frozen=True)
 class NodeProgram:
-    """The command of a task before its action (`fetch` or `run`). With `url`, the task fetches that file by an artifact block
+    """The command of a task before its action (`run`). With `url`, the task fetches that file by an artifact block
     (mode `file`, destination `jobs.store_task.ARCHIVE`) and Nomad checks its sha256."""
 
     command: tuple[str, ...]

@@ -9,8 +9,9 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +37,7 @@ class Ended:
 
     @property
     def exit_code(self) -> int:
-        """As a shell says it: 128 and the signal's number."""
+        """The exit code as a shell gives it: for a signal, 128 plus its number."""
         return 128 + self.signal if self.signal else self.code
 
     @property
@@ -50,7 +51,8 @@ class Children:
     """Starts children and forwards to the one that runs what Nomad sends to the task."""
 
     def __init__(self) -> None:
-        self._child: subprocess.Popen[bytes] | None = None
+        self._child = 0
+        """The process that runs, by its number."""
         self.stopped_by = 0
         """The first signal that asked the task to end, else 0. Then no further child is started."""
         for number in _FORWARDED:
@@ -71,27 +73,53 @@ class Children:
                 f"can't start {argv[0]!r}: {getattr(error, 'strerror', None) or error}",
                 hint="check the command: it runs in the folder of the code, with the node's or image's programs",
             ) from None
-        self._child = child
-        self._catch_up()
+        self._begun(child.pid)
         assert child.stderr is not None
         tail = bytearray()
         copying = threading.Thread(target=_copy, args=(child.stderr.fileno(), tail), daemon=True)
         copying.start()
         code = child.wait()
-        self._child = None
+        self._child = 0
         copying.join(_LATE_OUTPUT_S)
         return Ended(max(code, 0), max(-code, 0), bytes(tail).decode(errors="replace"))
 
-    def _catch_up(self) -> None:
+    def fork(self, act: Callable[[], int]) -> int:
+        """Runs a function in a fork of this process and returns its exit code, 128 and the number for a signal. What it
+        imports takes no memory afterwards."""
+        if self.stopped_by:
+            return 128 + self.stopped_by
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                for number in _FORWARDED:
+                    signal.signal(number, signal.SIG_DFL)
+                code = act()
+            finally:
+                with suppress(OSError):
+                    sys.stdout.flush()
+                    sys.stderr.flush()
+                os._exit(code)
+        self._begun(child)
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        self._child = 0
+        return code if code >= 0 else 128 - code
+
+    def _begun(self, child: int) -> None:
         """Stops a child that was started while the signal came."""
-        if self._child is not None and self.stopped_by:
-            self._child.send_signal(self.stopped_by)
+        self._child = child
+        if self.stopped_by:
+            self._send(self.stopped_by)
 
     def _forward(self, number: int, _frame: FrameType | None) -> None:
         if number in _STOPS and not self.stopped_by:
             self.stopped_by = number
-        if self._child is not None:
-            self._child.send_signal(number)
+        self._send(number)
+
+    def _send(self, number: int) -> None:
+        if self._child:
+            with suppress(ProcessLookupError):
+                os.kill(self._child, number)
 
 
 def _copy(source: int, tail: bytearray) -> None:

@@ -1,7 +1,8 @@
-"""Runs the command of a dispatch in its environment and publishes what it wrote. The main task of `fedml run`.
+"""Runs the command of a dispatch in its environment and publishes what it wrote: the task of `fedml run`.
 
-The command starts in the code folder, with an empty output folder: a restarted task begins anew, and only the checkpoint
-folder is kept. Nothing is published unless the command ends with exit code 0 and nobody stopped the task.
+The code is fetched first, in a fork: what a vendor's SDK takes of the task's memory is free again then. The command starts in
+the code folder, with an empty output folder: a restarted task begins anew, and only the checkpoint folder is kept. Nothing is
+published unless the command ends with exit code 0 and nobody stopped the task.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
@@ -52,7 +53,7 @@ class Folders:
     own: Path
 
 
-def run(environ: Mapping[str, str]) -> int:
+def run(environ: Mapping[str, str], *, fetch: Callable[[], int]) -> int:
     """Runs the task and returns its exit code: the command's own, 128 and the number of a signal, 1 for other failures.
 
     Raises FedmlError for a command that can't be started, and for output that can't be published.
@@ -63,6 +64,12 @@ def run(environ: Mapping[str, str]) -> int:
     shared, own = Path(needed(environ, "NOMAD_ALLOC_DIR")), Path(needed(environ, "NOMAD_TASK_DIR"))
     folders = Folders(shared / CODE_FOLDER, shared / OUTPUT_FOLDER, shared / "checkpoint", own)
     _make_folders(folders)
+    if not folders.code.is_dir():
+        exit_code = children.fork(fetch)
+        if children.stopped_by:
+            return _failed(Ended(0, children.stopped_by, ""), children.stopped_by, "")
+        if exit_code:
+            return exit_code
     plain = {name: value for name, value in environ.items() if name not in _HIDDEN and name.lower() not in _OWN_META}
     try:
         prepared = prepare(command, folders.code, own, plain, children)

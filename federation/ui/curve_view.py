@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from federation.curves import Point
@@ -26,12 +27,26 @@ _LOG_FROM = 1000.0
 """Positive values that differ by more than this factor are drawn on a logarithmic scale."""
 
 
-def show_curves(curves: RunCurves) -> None:
-    """Prints at most `METRICS_MAX` metrics, each with at most `ROWS_MAX` slots."""
+@contextmanager
+def curve_screen() -> Iterator[Callable[[RunCurves], None]]:
+    """A function that draws curves anew on the whole terminal. What stood there before comes back at the end."""
+    console = out()
+    with console.screen(hide_cursor=True):
+
+        def show(curves: RunCurves) -> None:
+            count = len({name for task in curves.tasks for name in task.metrics})
+            console.clear()
+            show_curves(curves, rows_max=max(3, (console.height - 2) // max(1, min(count, METRICS_MAX)) - 4))
+
+        yield show
+
+
+def show_curves(curves: RunCurves, *, rows_max: int = ROWS_MAX) -> None:
+    """Prints at most `METRICS_MAX` metrics, each with at most so many slots."""
     names = sorted({name for task in curves.tasks for name in task.metrics})
     for name in names[:METRICS_MAX]:
         tasks = [task for task in curves.tasks if name in task.metrics]
-        _show_metric(name, tasks)
+        _show_metric(name, tasks, rows_max)
     if not names:
         write_line("No slot has written a metrics.jsonl that can be read.")
         write_line('Each point of a curve is a line there, as {"step": 1, "loss": 0.5}.')
@@ -47,14 +62,14 @@ def _are(count: int) -> str:
     return "is" if count == 1 else "are"
 
 
-def _show_metric(name: str, tasks: Sequence[TaskCurves]) -> None:
+def _show_metric(name: str, tasks: Sequence[TaskCurves], rows_max: int) -> None:
     points = [point for task in tasks for point in task.metrics[name]]
     steps = [step for step, _ in points]
     values = [value for _, value in points if math.isfinite(value)]
     is_log = bool(values) and min(values) > 0 and max(values) > _LOG_FROM * min(values)
     told = f"{number_text(min(values))} to {number_text(max(values))}" if values else "no finite value"
     write_line(f"{name}: {told}, steps {min(steps):g} to {max(steps):g}{', logarithmic scale' if is_log else ''}")
-    shown = tasks[:ROWS_MAX]
+    shown = tasks[:rows_max]
     cells = [
         [
             f"{task.slot:>4}",
@@ -75,8 +90,8 @@ def _show_metric(name: str, tasks: Sequence[TaskCurves]) -> None:
     chars = min(max(CURVE_CHARS, left), CURVE_CHARS_MAX, len(set(steps)))
     lines = [_line(task.metrics[name], scale, chars, is_log=is_log) for task in shown]
     write_block(aligned([[*heading, "curve"], *([*row, line] for row, line in zip(cells, lines, strict=True))]))
-    if len(tasks) > ROWS_MAX:
-        write_line(f"… and {counted(len(tasks) - ROWS_MAX, 'other slot')} (all: --json)")
+    if len(tasks) > rows_max:
+        write_line(f"… and {counted(len(tasks) - rows_max, 'other slot')} (all: --json)")
     write_line("")
 
 

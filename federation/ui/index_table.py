@@ -80,8 +80,19 @@ def cells(
     sorted_by: Sequence[Field] = (),
 ) -> list[list[str]]:
     """The headings, then the cells of each row."""
-    columns = columns_of(rows, short, sorted_by=sorted_by)[:-1] if fields is None else _field_columns(fields)
+    columns = shown_columns(rows, fields, short=short, sorted_by=sorted_by)
     return [[column.heading for column in columns], *([column.cell(row) for column in columns] for row in rows)]
+
+
+def shown_columns(
+    rows: Sequence[Row],
+    fields: Sequence[Field] | None = None,
+    *,
+    short: Short = IN_FULL,
+    sorted_by: Sequence[Field] = (),
+) -> list[Column]:
+    """All columns except the URL, or those of `fields`."""
+    return columns_of(rows, short, sorted_by=sorted_by)[:-1] if fields is None else _field_columns(fields)
 
 
 def print_table(
@@ -132,12 +143,11 @@ def columns_of(
     """The columns of a table of results, in their order. Those that the rows are sorted by are always among them, and stay
     on the narrowest terminal."""
     columns = [
-        (METRICS_PLACE, column)
-        for column in param_columns(rows, taken={*COLUMNS, *_headlines(rows)}, chars=param_chars)
+        (METRICS_PLACE, column) for column in param_columns(rows, taken={*COLUMNS, *headlines(rows)}, chars=param_chars)
     ]
     columns += [
         (METRICS_PLACE, _metric_column(name, 4 if place == 0 else 10 + place))
-        for place, name in enumerate(_headlines(rows))
+        for place, name in enumerate(headlines(rows))
     ]
     for name, column in COLUMNS.items():
         is_shown = _IS_SHOWN.get(name)
@@ -200,7 +210,7 @@ def _cell(column: IndexColumn, short: Short, row: Row) -> str:
 def _field_columns(fields: Sequence[Field]) -> list[Column]:
     """The requested columns. On a narrow terminal the last ones are left out first."""
     return [
-        Column(field.name, partial(_field_cell, field), place, is_number="number" in field.types)
+        Column(field.name, partial(_field_cell, field), place, _name_of(field), is_number="number" in field.types)
         for place, field in enumerate(fields)
     ]
 
@@ -216,7 +226,7 @@ def _metric_cell(name: str, row: Row) -> str:
     return number_text(row.metrics.get(name))
 
 
-def _headlines(rows: Sequence[Row]) -> list[str]:
+def headlines(rows: Sequence[Row]) -> list[str]:
     """The metrics to show, in the order of `ranked`."""
     values: dict[str, MetricValue] = {}
     for row in rows:

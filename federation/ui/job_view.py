@@ -18,23 +18,25 @@ def show_job_diff(diff: JobDiff) -> None:
     """Prints each region's job, then its differences from the file and from the first region."""
     console = out()
     columns = ("region", "version", "spec", "job", "against the file" if diff.spec_hash else "problem")
-    console.print(table(columns, [_region_row(region, diff) for region in diff.regions], numbers=("version",)))
+    console.print(table(columns, [region_row(region, diff) for region in diff.regions], numbers=("version",)))
     for region in diff.regions:
-        _show_section(console, ((region.region, "bold"), ": registered => file"), _file_differences(region))
+        _show_section(console, ((region.region, "bold"), ": registered => file"), file_difference_lines(region))
     for name, differences in diff.between.items():
         _show_section(console, ((diff.first, "bold"), " => ", (name, "bold")), map(str, differences))
     if diff.is_same and not diff.problems:
         console.print("No drift." if diff.spec_hash else "The regions' jobs are the same.")
 
 
-def _region_row(region: RegionJob, diff: JobDiff) -> Sequence[object]:
+def region_row(region: RegionJob, diff: JobDiff) -> Sequence[object]:
+    """Region, version, spec, standing, and how it is against the file (or the problem)."""
     if region.problem:
         return region.region, "?", _spec(region, diff), "unknown", str(region.problem.message)
     version = "-" if region.version == ABSENT_VERSION else region.version
     return region.region, version, _spec(region, diff), str(region.standing), AGAINST_THE_FILE[region.change]
 
 
-def _file_differences(region: RegionJob) -> list[str]:
+def file_difference_lines(region: RegionJob) -> list[str]:
+    """How the registered job differs from the file, for people."""
     if region.diff and region.change == "Edited":
         return list(diff_lines(region.diff))
     return [str(difference) for difference in region.differences]

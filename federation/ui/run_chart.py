@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable
 
-from federation.errors import UsageError
+from federation.charts import gantt as gantt_chart
+from federation.charts.states import region_class
+from federation.charts.svg import Chart
 from federation.run.timeline import Span, Timeline, running_at
-from federation.text import install_extra
+from federation.text import in_words
 
 WIDTH = 60
 ROWS_MAX = 30
@@ -49,42 +50,36 @@ def chart(timeline: Timeline) -> list[str]:
     return [*lines, f"{'':<{indent}}0{end:>{WIDTH - 1}}"] if lines else []
 
 
-def plot(timeline: Timeline, path: Path, *, title: str) -> None:
-    """Draws every attempt as a bar in the colour of its region, as SVG or PNG. Raises UsageError."""
-    if path.suffix.lower() not in (".svg", ".png"):
-        raise UsageError(
-            f"--plot {path} is not a valid name of a picture: it must end in .svg or .png", hint="name it run.svg"
+def picture(timeline: Timeline, *, label: str = "", href: Callable[[Span], str] = lambda span: "") -> Chart:
+    """Draws the attempts of each region over time in its colour, pale while they wait. `href` is the page of an attempt."""
+    lanes = [
+        gantt_chart.Lane(
+            region.region,
+            [
+                gantt_chart.Span(
+                    span.bound_s,
+                    span.ended_s,
+                    region_class(order),
+                    begun_s=_until(timeline) if span.started_s is None else span.started_s,
+                    ended=span.outcome,
+                    title=_told(span),
+                    href=href(span),
+                )
+                for span in timeline.spans
+                if span.region == region.region
+            ],
         )
-    try:
-        import matplotlib as mpl
+        for order, region in enumerate(timeline.regions)
+    ]
+    return gantt_chart.gantt(lanes, label=label, until_s=_until(timeline))
 
-        mpl.use("agg")
-        from matplotlib import pyplot
-    except ImportError:
-        raise UsageError("--plot needs matplotlib, which isn't installed", hint=install_extra("plot")) from None
-    until_s = _until(timeline)
-    names = [region.region for region in timeline.regions]
-    figure, axes = pyplot.subplots(figsize=(10, 2 + min(10.0, 0.12 * len(timeline.spans))))
-    order: Sequence[Span] = sorted(timeline.spans, key=lambda span: (names.index(span.region), span.bound_s, span.slot))
-    for row, span in enumerate(order):
-        colour = f"C{names.index(span.region)}"
-        end_s = _end(span, until_s)
-        start_s = end_s if span.started_s is None else span.started_s
-        axes.barh(row, start_s - span.bound_s, left=span.bound_s, height=0.9, color=colour, alpha=0.25)
-        axes.barh(row, end_s - start_s, left=start_s, height=0.9, color=colour)
-        if span.outcome == "failed":
-            axes.plot(end_s, row, "x", color="black", markersize=4)
-    for number, name in enumerate(names):
-        axes.barh(0, 0, color=f"C{number}", label=name)
-    axes.set(xlabel="seconds", ylabel="attempts", title=title, yticks=[], xlim=(0, until_s))
-    axes.invert_yaxis()
-    axes.legend(loc="lower right", frameon=False, title="pale: waits; ×: failed")
-    try:
-        figure.savefig(path, bbox_inches="tight")
-    except OSError as error:
-        raise UsageError(f"--plot {path}: can't be written: {error.strerror}") from None
-    finally:
-        pyplot.close(figure)
+
+def _told(span: Span) -> str:
+    computed = f", computed {in_words(span.computed_s)}" if span.started_s is not None and span.ended_s else ""
+    reason = f": {span.reason}" if span.reason else ""
+    return (
+        f"slot {span.slot}, attempt {span.attempt}: waited {in_words(span.waited_s)}{computed}, {span.outcome}{reason}"
+    )
 
 
 def _until(timeline: Timeline) -> float:

@@ -10,7 +10,7 @@ from federation.run.brain.commands import Tell
 
 @dataclass(slots=True)
 class RegionCount:
-    """What happened in one region."""
+    """The counts of one region."""
 
     waiting: int = 0
     """Slots that are bound there and not dispatched yet."""

@@ -9,8 +9,9 @@ from typing import Any
 
 from federation.manifest import Manifest, RunCode
 from federation.output.streams import write_line
+from federation.run.time_spent import PHASES, WHO_LOOKS, TimeSpent
 from federation.run.timeline import Timeline
-from federation.text import counted
+from federation.text import counted, in_words
 from federation.ui.console import PLAIN_WIDTH, out, styled, table
 from federation.ui.index_table import aligned, when_text
 from federation.ui.run_chart import chart
@@ -146,6 +147,45 @@ def show_timeline(timeline: Timeline) -> None:
         )
 
 
+def spent_line(spent: TimeSpent) -> str:
+    """Where the time of all slots went, in one line; empty before any was spent."""
+    total_s = spent.total_s
+    parts = [f"{PHASES[phase]} {took_s / total_s:.0%}" for phase, took_s in spent.phases.items() if took_s and total_s]
+    return f"Where the time went: {', '.join(parts)}." if parts else ""
+
+
+def longest_line(spent: TimeSpent) -> str:
+    """What took the most time besides computing, and who should look there; empty where nothing did."""
+    if spent.longest is None:
+        return ""
+    region, phase = spent.longest
+    took = f"{in_words(spent.regions[region][phase])} of all slots together"
+    return f"The longest besides computing: {region}, {PHASES[phase]} ({took}). {WHO_LOOKS[phase].capitalize()}."
+
+
+def show_times(spent: TimeSpent) -> None:
+    """Prints where each region's time went, and who should look."""
+    console = out()
+    phases = [phase for phase, took_s in spent.phases.items() if took_s]
+    rows = [
+        (region, *(in_words(took[phase]) if took[phase] else "" for phase in phases))
+        for region, took in sorted(spent.regions.items())
+    ]
+    if not rows:
+        console.print("No slot has taken any time yet.")
+        return
+    total = ("all", *(in_words(spent.phases[phase]) for phase in phases))
+    columns = ("region", *(PHASES[phase] for phase in phases))
+    console.print(table(columns, [*rows, total], numbers=columns[1:]))
+    console.print_line(f"{spent_line(spent)} {longest_line(spent)}", soft_wrap=True)
+    if spent.exact < spent.attempts:
+        console.print_line(
+            f"Nomad's times of {spent.attempts - spent.exact:,} of {counted(spent.attempts, 'attempt')} aren't kept: from the "
+            "dispatch to the record they count as computing.",
+            soft_wrap=True,
+        )
+
+
 def show_fit(timeline: Timeline) -> None:
     """Prints what tasks used and what they asked for, with the `resources` that would fit if enough attempts were sampled.
     Prints nothing without samples."""
@@ -175,7 +215,7 @@ def show_fit(timeline: Timeline) -> None:
             )
 
 
-def timeline_document(timeline: Timeline) -> dict[str, Any]:
+def timeline_document(timeline: Timeline, spent: TimeSpent) -> dict[str, Any]:
     """The `--json` document of a run over time."""
     return {
         "took_s": timeline.took_s,
@@ -184,6 +224,7 @@ def timeline_document(timeline: Timeline) -> dict[str, Any]:
         "regions": [asdict(region) for region in timeline.regions],
         "attempts": [asdict(span) for span in timeline.spans],
         "tasks": [asdict(task) for task in timeline.tasks],
+        "time_spent": {**asdict(spent), "total_s": spent.total_s},
     }
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
-from federation.index.rows import RunRow
+from federation.index.rows import OPEN, RunRow
 from federation.output.streams import write_block, write_line, write_task_output
 from federation.output.visible import visible_line
 from federation.text import counted, shortened, size_text
@@ -14,6 +15,7 @@ from federation.ui.index_table import aligned, when_text
 from federation.ui.slot_failures import failure_lines, failures_document
 from federation.workflows.drive import RunOutcome
 from federation.workflows.prune import Pruned
+from federation.workflows.run_list import RunList
 from federation.workflows.run_output import Written
 
 _CELL_CHARS_MIN = 4
@@ -40,6 +42,14 @@ def show_runs(rows: Sequence[RunRow], short: Mapping[str, str]) -> None:
     if _width([heading, *lines]) > out().width:
         lines = [[*line[:-1], line[-1][_YEAR_CHARS:]] for line in lines]
     _write_fitted(heading, lines, range(1, heading.index("state")))
+
+
+def runs_document(found: RunList, revision: int) -> dict[str, Any]:
+    """The `--json` document of a list of runs."""
+    rows = [
+        asdict(row) | {"is_driven": row.run not in found.undriven if row.state == OPEN else None} for row in found.rows
+    ]
+    return {"revision": revision, "total": found.total, "states": dict(found.states), "runs": rows}
 
 
 def show_pruned(rows: Sequence[Pruned], short: Mapping[str, str]) -> None:

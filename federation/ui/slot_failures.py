@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from federation.text import counted, shortened
@@ -29,12 +29,12 @@ def slot_label(slot: int, params: Params) -> str:
 
 def failure_lines(failures: Mapping[int, str], params: Mapping[int, Params]) -> Iterator[str]:
     """Lines that say which slots failed and why, with the most frequent reason first."""
-    groups = _by_reason(failures)
+    groups = by_reason(failures)
     for reason, slots in groups[:REASONS_SHOWN]:
         if len(slots) == 1:
             yield f"{slot_label(slots[0], params.get(slots[0], {}))}: {reason}"
             continue
-        shared = _shared([params.get(slot, {}) for slot in slots])
+        shared = shared_params([params.get(slot, {}) for slot in slots])
         yield f"{counted(len(slots), 'slot')}{f', all with {params_text(shared)}' if shared else ''}: {reason}"
         yield from _slot_lines(slots, params)
     if len(groups) > REASONS_SHOWN:
@@ -46,18 +46,19 @@ def failures_document(failures: Mapping[int, str], params: Mapping[int, Params])
     """The same as JSON: each reason with its slots."""
     return [
         {"reason": reason, "slots": [{"slot": slot, "params": dict(params.get(slot, {}))} for slot in slots]}
-        for reason, slots in _by_reason(failures)
+        for reason, slots in by_reason(failures)
     ]
 
 
-def _by_reason(failures: Mapping[int, str]) -> list[tuple[str, list[int]]]:
+def by_reason(failures: Mapping[int, str]) -> list[tuple[str, list[int]]]:
+    """The reasons with their slots, the most frequent first."""
     groups: dict[str, list[int]] = {}
     for slot, reason in sorted(failures.items()):
         groups.setdefault(reason, []).append(slot)
     return sorted(groups.items(), key=lambda group: -len(group[1]))
 
 
-def _shared(params: list[Params]) -> Params:
+def shared_params(params: Sequence[Params]) -> Params:
     """The parameters that all of these have with the same value; none where they don't differ at all."""
     first = params[0]
     shared = {name: value for name, value in first.items() if all(name in one and one[name] == value for one in params)}

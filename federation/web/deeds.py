@@ -69,7 +69,7 @@ class Deeds:
                 return self._by_id[deed_id]
             self._folder.mkdir(parents=True, exist_ok=True)
             output = self._folder / f"{deed_id}.log"
-            with output.open("xb") as file:
+            with open(output, "xb", opener=_private) as file:
                 process = subprocess.Popen(
                     [sys.executable, "-m", "federation", *arguments],
                     cwd=self._config.root,
@@ -96,6 +96,11 @@ class Deeds:
         for deed in ended[: max(0, len(self._by_id) - KEPT)]:
             del self._by_id[deed.id]
             deed.output_file.unlink(missing_ok=True)
+
+
+def _private(path: str, flags: int) -> int:
+    """Opens a file that nobody else can read."""
+    return os.open(path, flags, 0o600)
 
 
 def new_id() -> str:

@@ -93,6 +93,7 @@ def listening(address: Address) -> socket.socket:
     try:
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         opened.bind((address.host, address.port))
+        opened.listen()  # before the link is shown: a browser may be faster than the server
     except OSError as error:
         opened.close()
         raise UsageError(

@@ -5,15 +5,19 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
 from typing import Generic, TypeVar, cast
 
+from federation.beside import beside
 from jobs.errors import FedmlError
 
 T = TypeVar("T")
 
 READING_PART = 20
 """A value is read again after this many times as long as reading it took, so that a slow server is asked less often."""
+FAILED_PART = 4
+"""The same after a read that failed: whether a silent region is back is wanted sooner."""
 KEYS_MAX = 256
 """More values than this are not kept. The one that was wanted longest ago goes first."""
 
@@ -30,14 +34,20 @@ class Known(Generic[T]):
 
 @dataclass(slots=True)
 class _Slot:
-    lock: threading.Lock = field(default_factory=threading.Lock)
     known: Known[object] | None = None
-    tried: float = 0.0
+    error: FedmlError | None = None
+    """Why the last read failed, where nothing is known."""
+    again_after_s: float = 0.0
+    """How long servers are left alone after a read, by how long that took."""
+    tried: float | None = None
+    """When the last read ended; None: it is to be read again."""
+    begun: float = 0.0
     wanted: float = 0.0
+    reading: Future[None] | None = None
 
 
 class Shared:
-    """Keeps what was read under a key. Who finds it too old reads it again; others get what is known meanwhile."""
+    """Keeps what was read under a key. Who finds it too old has it read again; others get what is known meanwhile."""
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
@@ -47,46 +57,74 @@ class Shared:
     def get(self, key: Hashable, read: Callable[[], T], *, max_age_s: float) -> Known[T]:
         """The value, at most about `max_age_s` old. Raises the FedmlError of `read` where nothing was known before. Where
         something was, it stays, with the error as its `problem`."""
-        slot = self._slot(key)
-        if self._is_fresh(slot, max_age_s):
-            return cast("Known[T]", slot.known)
-        if not slot.lock.acquire(blocking=slot.known is None):
-            return cast("Known[T]", slot.known)
-        try:
-            if not self._is_fresh(slot, max_age_s):
-                self._read(slot, read)
-            return cast("Known[T]", slot.known)
-        finally:
-            slot.lock.release()
+        slot, reading, is_mine = self._begun(key, read, max_age_s)
+        if reading is not None and (is_mine or slot.known is None):
+            reading.result()
+        return cast("Known[T]", _outcome(slot))
+
+    def soon(self, key: Hashable, read: Callable[[], T], *, max_age_s: float, wait_s: float) -> Known[T] | None:
+        """As `get`, but waits at most until `wait_s` after the read began. Then returns what is known: None where that is
+        nothing yet. The read goes on, for whoever looks next."""
+        slot, reading, is_mine = self._begun(key, read, max_age_s)
+        if reading is not None and (is_mine or slot.known is None):
+            try:
+                reading.result(max(0.0, slot.begun + wait_s - self._clock()))
+            except TimeoutError:
+                return cast("Known[T] | None", slot.known)
+        return cast("Known[T]", _outcome(slot))
+
+    def renew(self, key: Hashable) -> None:
+        """Reads the value again when it is wanted next, however young it is. It stays known until then."""
+        with self._lock:
+            if key in self._slots:
+                self._slots[key].tried = None
+
+    def is_being_read(self, key: Hashable) -> bool:
+        """Whether a read goes on."""
+        with self._lock:
+            return key in self._slots and self._slots[key].reading is not None
 
     def forget(self, key: Hashable) -> None:
-        """Reads the value again when it is wanted next: an action has changed it."""
+        """Forgets the value: an action has changed it."""
         with self._lock:
             self._slots.pop(key, None)
 
-    def _slot(self, key: Hashable) -> _Slot:
+    def _begun(
+        self, key: Hashable, read: Callable[[], object], max_age_s: float
+    ) -> tuple[_Slot, Future[None] | None, bool]:
+        """The slot, the read that goes on (None for a young value), and whether it began just now."""
         with self._lock:
             slot = self._slots.setdefault(key, _Slot())
             slot.wanted = self._clock()
             if len(self._slots) > KEYS_MAX:
-                oldest = min(self._slots, key=lambda known: self._slots[known].wanted)
-                del self._slots[oldest]
-            return slot
-
-    def _is_fresh(self, slot: _Slot, max_age_s: float) -> bool:
-        if slot.known is None:
-            return False
-        return self._clock() - slot.tried < max(max_age_s, slot.known.took_s * READING_PART)
+                del self._slots[min(self._slots, key=lambda known: self._slots[known].wanted)]
+            age_s = -1.0 if slot.tried is None else self._clock() - slot.tried
+            if 0 <= age_s < max(max_age_s, slot.again_after_s):
+                return slot, None, False
+            if slot.reading is not None:
+                return slot, slot.reading, False
+            slot.begun = self._clock()
+            slot.reading = beside(lambda: self._read(slot, read), name="shared-read")
+            return slot, slot.reading, True
 
     def _read(self, slot: _Slot, read: Callable[[], object]) -> None:
-        begun = self._clock()
+        known, error, tried = slot.known, None, None
+        part = READING_PART
         try:
             value = read()
-        except FedmlError as error:
-            if slot.known is None:
-                raise
-            took_s = self._clock() - begun
-            slot.known = Known(slot.known.value, slot.known.at, took_s, error)
-        else:
-            slot.known = Known(value, self._clock(), self._clock() - begun)
-        slot.tried = self._clock()
+            known = Known(value, self._clock(), self._clock() - slot.begun)
+            tried = self._clock()
+        except FedmlError as problem:
+            error, part, tried = problem, FAILED_PART, self._clock()
+            known = replace(known, problem=problem) if known is not None else None
+        finally:
+            with self._lock:
+                slot.again_after_s = (self._clock() - slot.begun) * part
+                slot.known, slot.error, slot.tried, slot.reading = known, error, tried, None
+
+
+def _outcome(slot: _Slot) -> Known[object]:
+    if slot.known is not None:
+        return slot.known
+    assert slot.error is not None
+    raise slot.error.with_traceback(None)

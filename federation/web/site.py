@@ -11,6 +11,7 @@ from functools import cached_property
 from federation.app import App
 from federation.log import default_author
 from federation.web.deeds import Deeds
+from federation.web.pasts import Pasts
 from federation.web.shared import Shared
 from federation.workflows.runs import Runs
 
@@ -35,6 +36,7 @@ class Site:
     app: App
     settings: Settings = field(default_factory=Settings)
     shared: Shared = field(default_factory=Shared)
+    pasts: Pasts = field(default_factory=Pasts)
     _opening: threading.Lock = field(default_factory=threading.Lock)
 
     @cached_property

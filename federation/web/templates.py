@@ -71,9 +71,13 @@ def _shown(value: Any) -> Any:
 def fragment(context: Context, name: str, caller: Callable[[], Markup]) -> Markup:
     """`{% call fragment("row-1") %}<tr id="row-1">…</tr>{% endcall %}`: an element that viewers take over when it changes.
 
-    Its ID must be `name`."""
+    Its ID must be `name`. Fragments inside of it are parts of it: they aren't sent by themselves."""
+    fragments = context[FRAGMENTS]
+    before = set(fragments)
     html = caller()
-    context[FRAGMENTS][name] = str(html).strip()
+    for inner in set(fragments) - before:
+        del fragments[inner]
+    fragments[name] = str(html).strip()
     return html
 
 

@@ -27,6 +27,7 @@ from federation.result import UNVERSIONED, Key, ResultRecord, ad_hoc_run
 from federation.run.brain.causes import cause_of, has_ended_well
 from federation.workflows.adopt import Objects, mapped_in, params_of, place_values, recorded
 from jobs.errors import FedmlError
+from jobs.frozen import frozen
 from regions.model import Allocation
 from regions.storage.store import ObjectInfo, Store
 
@@ -49,7 +50,7 @@ class OldResults:
     """Where, what, and how to mend it"""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Found:
     """The objects of one allocation, and the values that their names hold."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 
 from federation.app import App
 from federation.check import Check, Outcome
@@ -14,11 +13,12 @@ from federation.checks.stores.report import CheckedStore
 from federation.checks.stores.uses import DEV_DOWN, by_store, chosen, places_of
 from federation.errors import ConfigError, UsageError
 from jobs.errors import FedmlError
+from jobs.frozen import frozen
 from regions.model import StoreConfig
 from regions.storage import open_store, parse_store_url, store_url
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ChosenStores:
     """Stores with the names of their uses, and the home store of the federation that they belong to."""
 

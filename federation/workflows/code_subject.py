@@ -8,19 +8,19 @@ import re
 import sys
 import tokenize
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from federation.config.tool_settings import Beside, of_project, of_script
 from federation.errors import UsageError
 from federation.task.command_line import NONE, PROJECT, REQUIREMENTS, SCRIPT
+from jobs.frozen import frozen
 
 _PYTHONS = ("python", "python3")
 _NEEDS = re.compile(r">=?\s*3\.(\d+)")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Subject:
     """What is run. `path` is what is packed: a folder, or one script. `kind` and `file` say where the dependencies are
     declared (`federation.task.command_line`)."""

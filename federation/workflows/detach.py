@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -39,6 +38,7 @@ from federation.workflows.coordinator_job import (
     variables_of,
 )
 from jobs.errors import FedmlError
+from jobs.frozen import frozen
 from regions.errors import NotFound
 from regions.model import Dispatched
 from regions.nomad.decode import shortfall_from_json
@@ -62,7 +62,7 @@ class Host(Protocol):
     def variable_names(self, path: str) -> frozenset[str]: ...
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Coordinator:
     """One coordinator that was started: the region, and the dispatched job to look at there."""
 

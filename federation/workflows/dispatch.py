@@ -23,6 +23,7 @@ from federation.text import counted
 from federation.workflows.deploy_conflicts import make_way
 from federation.workflows.dispatch_checks import Tell, check_answers, require_rights, warn_of_what_cannot_be_stopped
 from federation.workflows.first_questions import FirstAnswers, ask_first
+from federation.workflows.open_run import Opened, open_run
 from federation.workflows.plan import Preview, preview_checked
 from federation.workflows.registered import as_registered, not_registering
 from federation.workflows.request import DispatchRequest, RunRequest, check_for_job, check_request
@@ -33,7 +34,6 @@ from jobs.spec import RUN_KEYS
 
 if TYPE_CHECKING:
     from federation.run.brain.events import RegionProbed
-    from federation.workflows.runs import Opened, Runs
     from federation.workflows.saved_plan import SavedPlan
 
 ROOM_AGE_MAX_S = 10.0
@@ -97,7 +97,6 @@ def begin(
 
         packed = pack_of(app, request.code)
     dispatch = _Dispatch(app, request_for_job, prepared, how, tell, saved, skip_unreachable, ask_first(app, prepared))
-    runs = beside(_runs, name="imports")
     beside(meanwhile, name="meanwhile")
     # 2. Ask all regions, and wait until no other run is in the way of the job.
     preview = dispatch.asked()
@@ -118,7 +117,8 @@ def begin(
 
         put_into_stores(app, prepared, regions, packed, tell)
         late = put_into_late_stores(app, prepared, late, packed, tell)
-    opened = (runs.result()(app)).open(
+    opened = open_run(
+        app,
         dispatch.request,
         prepared,
         [name for name in prepared.rendered if name in regions or name in late],
@@ -184,13 +184,6 @@ class _Dispatch:
         return registers and not (is_together or self.saved or self.prepared.is_registered)
 
 
-def _runs() -> type[Runs]:
-    """What opens and drives runs: a third of all modules, imported while regions answer."""
-    from federation.workflows.runs import Runs
-
-    return Runs
-
-
 def deploy_alone(app: App, request: JobRequest, how: Deploying, tell: Tell) -> Deployment:
     """Deploys the job and dispatches nothing. A region's failure is in the outcome.
 
@@ -253,7 +246,7 @@ def _probed(
     on what other runs hold, which changes, or where they are too old."""
     if app.config.shares.owners or app.config.shares.namespaces or preview.age_s > ROOM_AGE_MAX_S:
         return ()
-    from federation.run.brain.events import RegionProbed  # see `_runs`
+    from federation.run.brain.events import RegionProbed  # imported while regions answer
 
     return tuple(
         RegionProbed(

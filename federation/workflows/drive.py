@@ -108,7 +108,7 @@ def drive(
     sampler = Sampler({name: app.client(name) for name in manifest.regions})
     keeper = LogKeeper(places.routes, app.home, manifest.run, of=config.keep_logs, redact=redact, used=sampler.taken)
     places.ended = keeper.ended
-    curves = CurveReader(places.routes, keep=manifest.keep_best, observe=observe)
+    curves = CurveReader(places.routes, keep=manifest.keep_best, slots=manifest.slots, observe=observe)
     has_rules = bool(manifest.stop_when or manifest.keep_best)
     ports = Ports(
         clients=places.routes,

@@ -20,7 +20,7 @@ from federation.workflows.runs import Runs
 LOOK_S = 1.0
 
 
-def follow_run(app: App, run: str, observe: Callable[[Tell], None], *, pause_s: float = LOOK_S) -> RunRow:
+def follow_run(app: App, run: str, observe: Callable[[Tell], None]) -> RunRow:
     """Prints what happened to the run so far and what happens, until it is over. Returns its row. Raises UsageError.
 
     Nothing happens while nobody drives the run. Ctrl-C ends the following and changes nothing.
@@ -47,7 +47,7 @@ def follow_run(app: App, run: str, observe: Callable[[Tell], None], *, pause_s: 
                 observe(Tell("committed", result.region, result.slot, result.attempt, result.alloc_id))
         if row.state in RUN_STATES_CLOSED:
             return row
-        time.sleep(pause_s)
+        time.sleep(LOOK_S)
 
 
 class _Teller:

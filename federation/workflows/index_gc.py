@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from federation.app import App
@@ -14,10 +13,11 @@ from federation.index.maintenance.gc import GcOutcome, Orphan, orphans, plan_gc,
 from federation.index.maintenance.retention import Retention, parse_retention
 from federation.index.rows import OPEN
 from federation.text import duration_s
+from jobs.frozen import frozen
 from regions.storage.errors import NotFound
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class GcRequest:
     """What to free. `rule` None: no results; `orphan_age` None: no files without a record; `job`: only of that job."""
 
@@ -27,7 +27,7 @@ class GcRequest:
     job: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class GcReport:
     """What was done, or (not `is_done`) would be."""
 

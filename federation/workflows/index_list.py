@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from federation.app import App
 from federation.errors import UsageError
 from federation.index import RESULT_STATES, Row, RunRow
+from federation.index.catalog.catalog import Catalog
 from federation.index.lookup import require_region, require_tag, run_named
 from federation.index.query.fields import Field
 from federation.index.reader import Reader
 from federation.log import Change
-from jobs.frozen import frozen
+from jobs.frozen import field, frozen
 
 
 @frozen
 class Listed:
     """Results, and what the answer rests on. `has_more`: further ones match. `fields`: those to show, None for the usual.
-    `sorted_by`: the fields that `--sort` names."""
+    `sorted_by`: the fields that `--sort` names. `filters`: those that were asked for, the run by its ID."""
 
     rows: list[Row]
     has_more: bool
@@ -26,13 +27,33 @@ class Listed:
     unknown: Sequence[tuple[int, Change]]
     fields: list[Field] | None
     sorted_by: Sequence[Field] = ()
+    filters: Mapping[str, Any] = field(factory=dict)
 
 
 def list_results(
-    app: App, index: Reader, filters: dict[str, Any], *, sort: str | None, columns: str | None, limit: int | None
+    app: App,
+    index: Reader,
+    filters: dict[str, Any],
+    *,
+    sort: str | None,
+    columns: str | None,
+    limit: int | None,
+    after: str | None = None,
 ) -> Listed:
     """At most `limit` results that match all `filters` (see `Reader.query`). Raises UsageError for a state, run, region or
     tag that doesn't exist."""
+    filters = named_filters(app, index, filters)
+    asked = None if limit is None else limit + 1
+    rows = index.query(**filters, sort=sort, limit=asked, after=after)
+    fields = index.columns(columns) if columns is not None else None
+    sorted_by = index.sort_fields(sort) if sort is not None else ()
+    has_more = len(rows) == asked
+    return Listed(rows[:limit], has_more, index.revision, index.unknown_changes(), fields, sorted_by, filters)
+
+
+def named_filters(app: App, index: Reader, filters: dict[str, Any]) -> dict[str, Any]:
+    """The filters with the ID of the run that they name. Raises UsageError for a state, run, region or tag that doesn't
+    exist."""
     state, run, region, tag = (filters.get(name) for name in ("state", "run", "region", "tag"))
     if state is not None and state not in RESULT_STATES:
         raise UsageError(f"--state {state}: a result is {', '.join(RESULT_STATES[:-1])} or {RESULT_STATES[-1]}")
@@ -42,11 +63,31 @@ def list_results(
         require_region(index, region, app.config.regions)
     if tag is not None:
         require_tag(index, tag)
-    asked = None if limit is None else limit + 1
-    rows = index.query(**filters, sort=sort, limit=asked)
-    fields = index.columns(columns) if columns is not None else None
-    sorted_by = index.sort_fields(sort) if sort is not None else ()
-    return Listed(rows[:limit], len(rows) == asked, index.revision, index.unknown_changes(), fields, sorted_by)
+    return filters
+
+
+@frozen
+class Choices:
+    """What results can be filtered by: their jobs, the newest versions (of the job, where one is named), states, tags."""
+
+    job: Sequence[str]
+    version: Sequence[str]
+    region: Sequence[str]
+    tag: Sequence[str]
+    state: Sequence[str] = RESULT_STATES
+
+
+def choices(app: App, index: Reader, job: str | None, *, limit: int) -> Choices:
+    """At most `limit` of each, as of the last answer."""
+
+    def ask(catalog: Catalog) -> Choices:
+        jobs = catalog.values("SELECT DISTINCT job FROM version ORDER BY job LIMIT ?", limit)
+        own = job or (jobs[0] if len(jobs) == 1 else "")
+        versions = "SELECT version FROM version WHERE job = ? ORDER BY number DESC LIMIT ?"
+        tags = catalog.values("SELECT name FROM tag ORDER BY name LIMIT ?", limit)
+        return Choices(jobs, catalog.values(versions, own, limit), [*app.config.regions][:limit], tags)
+
+    return index.ask_again(ask)
 
 
 def short_ids(index: Reader, rows: Sequence[Row]) -> dict[str, str]:

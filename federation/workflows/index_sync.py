@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from federation.app import App
 from federation.index.maintenance.sync import SyncPlan, apply_sync, plan_sync
 from federation.workflows.evidence import Evidence
+from jobs.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SyncReport:
     """What was done, or (not `is_done`) would be. `outcomes`: what each committed result became, by allocation."""
 

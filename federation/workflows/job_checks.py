@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from federation.app import App, JobRequest, PreparedJob
 from federation.deploy.job_diff import JobDiff, diff_of, diff_registered
 from jobs.errors import FedmlError, InvalidSpec
+from jobs.frozen import frozen
 from jobs.hcl.positions import Positions
 from jobs.load import read_job
 from jobs.nomad_json.canonical import canonical_job
+from jobs.nomad_json.drift import spec_of, version_of
 from jobs.nomad_json.problems import NEWEST, OLDEST, impossible_names, problems
 from jobs.nomad_json.validation.problem import Problem, place_text
 
+if TYPE_CHECKING:
+    from regions.nomad.client import NomadRegion
 
-@dataclass(frozen=True, slots=True)
+
+@frozen
 class ValidatedJob:
     """A job that no region is known to refuse. `notes`: what a Nomad version refuses that a region might run."""
 
@@ -134,9 +139,58 @@ class _Lines:
         return f"{self._name}{line}: {place}{problem.text}"
 
 
-def compared_jobs(app: App, request: JobRequest) -> JobDiff:
-    """The differences between the registered jobs and the file, and between the regions. Asks the regions."""
+def compared_jobs(app: App, request: JobRequest, *, within_s: float | None = None) -> JobDiff:
+    """The differences between the registered jobs and the file, and between the regions. Asks the regions; `within_s` limits
+    each question."""
     if job_id := app.registered_request(request):
-        return diff_registered(job_id, [app.client(region.name) for region in app.chosen_regions(request.regions)])
+        return compared_registered(app, job_id, request.regions, within_s=within_s)
     prepared = app.prepare_from_file(request)
-    return diff_of(prepared, [app.client(name) for name in prepared.rendered])
+    return diff_of(prepared, [_client(app, name, within_s) for name in prepared.rendered])
+
+
+def compared_registered(
+    app: App, job_id: str, regions: Sequence[str] = (), *, within_s: float | None = None
+) -> JobDiff:
+    """The differences between the regions of the job that is registered under this ID."""
+    return diff_registered(
+        job_id, [_client(app, region.name, within_s) for region in app.chosen_regions(regions)]
+    )  # fmt: skip
+
+
+def _client(app: App, name: str, within_s: float | None) -> NomadRegion:
+    client = app.client(name)
+    return client if within_s is None else client.within(within_s, rounds=1)
+
+
+@frozen
+class JobVersion:
+    """One version of a registered job that a region still keeps."""
+
+    region: str
+    version: int
+    submitted_s: float
+    spec_hash: str
+
+
+def job_versions(app: App, job_id: str, *, within_s: float | None = None) -> tuple[JobVersion, ...]:
+    """The versions of the job that the regions keep, newest first in each. Regions that don't have it, or don't say, are
+    left out."""
+
+    def ask(region: str) -> list[JobVersion]:
+        try:
+            found = _client(app, region, within_s).job_versions(job_id)
+        except FedmlError:
+            return []
+        return [JobVersion(region, version_of(one), (one.get("SubmitTime") or 0) / 1e9, spec_of(one)) for one in found]
+
+    with ThreadPoolExecutor(max_workers=max(1, len(app.config.regions))) as pool:
+        return tuple(version for found in pool.map(ask, app.config.regions) for version in found)
+
+
+def project_job(app: App) -> tuple[str, str]:
+    """The ID of the project's job, and its file's name ("" for one that is registered by others). Raises what is wrong with
+    it, and ConfigError where there is none."""
+    if job_id := app.registered_job():
+        return job_id, ""
+    prepared = app.prepare_from_file(JobRequest())
+    return prepared.shape.id, prepared.file.name

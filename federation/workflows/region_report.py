@@ -6,44 +6,34 @@ reported as unknown.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import TypeVar
+from collections.abc import Mapping
+from contextlib import suppress
 
 from federation import capacity
 from federation.app import App, JobRequest
 from federation.capacity import SLOTS_MAX, RegionCapacity
+from federation.index.rows import RunRow
 from federation.plan import Reason
 from federation.workflows.plan import NO_ANSWER, preview
+from federation.workflows.region_state import RegionState, read_state, runs_of
 from federation.workflows.request import RunRequest
 from jobs.errors import FedmlError
-from regions.model import Node, Region
-from regions.nomad.resources import Resources
-
-T = TypeVar("T")
-
-ASK_S = 5.0
-"""How long one question may take: the region has answered others just before."""
+from jobs.frozen import frozen
+from regions.model import Region
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RegionReport:
-    """One region's answers. `unknown` says what it didn't tell, and why."""
+    """One region's answers. `job` is the job whose free slots `capacity` has; `runs` are those that have children there."""
 
     region: Region
     capacity: RegionCapacity
     job: str
-    leader: str
-    answered_in_s: float
-    """One request to the leader and back."""
-    nodes: tuple[Node, ...]
-    used: dict[str, Resources]
-    """Node ID → what allocations take there."""
-    unknown: tuple[str, ...]
+    state: RegionState
+    runs: Mapping[str, RunRow]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RegionsNow:
     """What the regions have, for the job `job`; "" with its `problem` where the project has no job that can be used."""
 
@@ -72,36 +62,15 @@ def regions_now(app: App, request: JobRequest) -> RegionsNow:
 
 def report(app: App, now: RegionsNow, name: str) -> RegionReport:
     """Asks the region. Raises nothing for what it refuses or where it is silent: that is in the report."""
-    unknown: list[str] = []
-
-    def ask(what: str, question: Callable[[], T], otherwise: T) -> T:
-        try:
-            return question()
-        except FedmlError as error:
-            unknown.append(f"{what}: {error.message}")
-            return otherwise
-
     found = now.capacities[name]
-    leader, answered_in_s = "", 0.0
-    nodes: list[Node] = []
-    used: dict[str, Resources] = {}
+    runs: dict[str, RunRow] = {}
     if found.problem is Reason.UNREACHABLE:
-        unknown.append(f"leader: {found.detail}")
+        state = RegionState(name, unknown=(f"leader: {found.detail}",))
     else:
-        client = app.client(name).within(ASK_S)
-        begin = time.perf_counter()
-        leader = ask("leader", client.leader, "")
-        answered_in_s = time.perf_counter() - begin
-        if leader:
-            nodes = ask("nodes", client.nodes, nodes)
-            used = ask("what is used", client.used, used)
-    return RegionReport(
-        app.config.regions[name],
-        found,
-        now.job,
-        leader,
-        answered_in_s,
-        tuple(nodes),
-        used,
-        tuple(unknown),
-    )
+        try:
+            state = read_state(app, name)
+        except FedmlError as error:
+            state = RegionState(name, unknown=(f"leader: {error.message}",))
+        with suppress(FedmlError):  # whose a run is, is a convenience here
+            runs = runs_of(app, [state])
+    return RegionReport(app.config.regions[name], found, now.job, state, runs)

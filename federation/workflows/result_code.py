@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,13 +22,14 @@ from federation.workflows.index_copy import folder_name
 from federation.workflows.request import RunRequest
 from jobs.code_run import code_object, code_of
 from jobs.errors import FedmlError
+from jobs.frozen import frozen
 from regions.storage.errors import NotFound
 from regions.storage.store import Store
 
 _T = TypeVar("_T")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ResultCode:
     """The code of a result, as it was unpacked. `store` is the URL that it came from."""
 
@@ -40,7 +41,7 @@ class ResultCode:
     """The manifest of the run names it. Else only the result's record does."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MetricPair:
     """One metric of a result and of its repetition; None where one lacks it."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from federation.workflows.code_subject import Subject, folder_of, script_of
 from federation.workflows.request import CodeRequest, RunRequest
 from jobs.code_job import DRIVERS_WITH_IMAGE, CodeJob, jobspec
 from jobs.code_run import CODE_KEY, COMMAND_KEY
+from jobs.frozen import field, frozen
 
 IMAGE = "ghcr.io/astral-sh/uv:python3.13-bookworm-slim"
 """For drivers that need an image, where no setting names one: Python and uv."""
@@ -36,20 +37,20 @@ _COMMAND_CHARS = 60
 Tell = Callable[[str], None]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CodeAsk:
     """What a person wants to run. `words` are the script with its arguments, or (`folder`) the command. `options` are the
     settings that the person gives, named as in `federation.config.schema_code`."""
 
     words: tuple[str, ...]
     folder: Path | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(factory=dict)
     large: bool = False
     """Allows more and larger files than usual."""
     allow_secret_files: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CodeRun:
     """A checked ask: what is packed, the job that runs it, and the limits that its settings name."""
 

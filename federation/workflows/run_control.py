@@ -61,7 +61,10 @@ def cancel(
     if ask is not None:
         about = f"Run {row.run} of {row.job}: {what_is_open(runs, row.run)}"
         if not ask(about):
-            raise UsageError(f"{about}. Nothing was cancelled", hint=f"to cancel it:  fedml runs cancel {run} --yes")
+            raise UsageError(
+                f"{about}. Nothing was cancelled, because nobody agreed",
+                hint=f"to cancel it without a question, as where there is no terminal:  fedml runs cancel {run} --yes",
+            )
     if runs.cancel_unstarted(row.run, reason):
         note(f"Run {row.run}: cancelled. Nothing of it had been dispatched.")
         ended({"event": "end", "run": row.run, "state": "cancelled", "reason": reason})

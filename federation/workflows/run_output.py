@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from federation.app import App
@@ -14,6 +13,7 @@ from federation.run.brain.state import Attempt, Slot
 from federation.run.kept_logs import FAILED_TAIL_BYTES, kept
 from federation.workflows.runs import Runs
 from jobs.errors import FedmlError
+from jobs.frozen import frozen
 from regions.errors import NotFound
 from regions.model import Allocation
 
@@ -31,7 +31,7 @@ Offsets = dict[Stream, int]
 """How many bytes of each stream were read before."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Written:
     """What one task of one allocation wrote to one stream, or (followed) the next piece of it."""
 
@@ -46,7 +46,7 @@ class Written:
     """From the home store; else live from the region."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Wanted:
     """Which part: one slot (None: all), only attempts that failed, one task, one stream."""
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from datetime import UTC, datetime
 from itertools import chain
+from typing import TypeAlias
 
 from federation.app import App
 from federation.errors import IndexCorrupt, UsageError
@@ -17,18 +19,22 @@ from federation.index.rows import OPEN, RUN_STATES_CLOSED
 from federation.log import Entry, Log, default_author
 from federation.manifest import Manifest
 from federation.result import Key
+from federation.run.attempt_times import AttemptTimes, attempt_times, together
 from federation.run.brain.brain import Brain
 from federation.run.brain.changes import Cancel, parse_entry
-from federation.run.brain.events import Appended, Event, Resumed
+from federation.run.brain.events import Appended, Event, Pair, Resumed
 from federation.run.brain.state import Slot
 from federation.run.brain.transitions import SlotState
 from federation.run.driver import Driver, driver_of
-from federation.run.kept_logs import READ_THREADS, histories, kept
+from federation.run.kept_logs import READ_THREADS, kept_keys, read_kept
 from federation.run.slot_inputs import parameters_of
+from federation.run.time_spent import Recorded, TimeSpent, where_time_went
 from federation.run.timeline import Timeline, timeline
 from jobs.frozen import frozen
 from jobs.params.values import Value
 from regions.storage.errors import NotFound, StoreError
+
+Times: TypeAlias = Mapping[Pair, AttemptTimes]
 
 
 @frozen
@@ -96,12 +102,30 @@ class RunReader:
 
     def __init__(self, app: App) -> None:
         self._app = app
+        self._regions: dict[str, Sequence[str]] = {}
+
+    def regions(self, rows: Sequence[RunRow]) -> Mapping[str, Sequence[str]]:
+        """The regions that each of these runs may use, as its manifest has them; none for a run without one. Raises
+        StoreError."""
+
+        def read(run: str) -> Sequence[str]:
+            with suppress(NotFound):
+                return read_manifest(self._app.home, run).regions
+            return ()
+
+        missing = [row.run for row in rows if row.run not in self._regions]
+        with ThreadPoolExecutor(READ_THREADS) as pool:
+            self._regions.update(zip(missing, pool.map(read, missing), strict=True))
+        return {row.run: self._regions[row.run] for row in rows}
 
     def story(self, run: str) -> RunStory:
         """A run as its log and the index have it. Raises UsageError."""
         row = self.find(run)
-        manifest = self.manifest(row.run)
-        entries, results = self.log_of(row.run).refresh(), self._app.index.won(row.run)
+        return self.story_of(row, self.manifest(row.run), self.log_of(row.run).refresh())
+
+    def story_of(self, row: RunRow, manifest: Manifest, entries: Sequence[Entry]) -> RunStory:
+        """The same of a run whose row, manifest and run log are known."""
+        results = self._app.index.won(row.run)
         parameters = parameters_of(manifest, self._app.home)
         brain = Brain(manifest)
         for event in replay_of(entries, results):
@@ -127,19 +151,40 @@ class RunReader:
             drivers = zip(rows, pool.map(self.driver, rows), strict=True)
             return {row.run: driver for row, driver in drivers if driver is not None and not driver.is_driving}
 
-    def timeline(self, story: RunStory) -> Timeline:
-        """Tells when each attempt of a run waited and computed, with what was kept of them. Raises StoreError."""
-        committed: dict[tuple[int, int], str] = {}
+    def times(self, run: str, known: dict[str, tuple[AttemptTimes, ...]] | None = None) -> Times:
+        """The times that Nomad told of each attempt that was kept. `known` holds what was read before, by its key, and takes
+        what is read now. Raises StoreError."""
+        known, home = {} if known is None else known, self._app.home
+        keys = [key for key in kept_keys(home, run) if key not in known]
+        with ThreadPoolExecutor(READ_THREADS) as pool:
+            read = pool.map(lambda key: tuple(map(attempt_times, read_kept(home, key))), keys)
+            known.update(zip(keys, read, strict=True))
+        return together(chain.from_iterable(known.values()))
+
+    def timeline(self, story: RunStory, times: Times) -> Timeline:
+        """Tells when each attempt of a run waited and computed."""
+        committed: dict[Pair, str] = {}
         for result in story.results:
             pair = (result.slot, result.attempt)
             committed[pair] = max(committed.get(pair, ""), result.created)
         regions, manifest = self._app.config.regions, story.manifest
         prices = {name: regions[name].price_per_hour if name in regions else None for name in manifest.regions}
-        home = self._app.home
-        attempts = {
-            one.story.id: one for one in chain(histories(home, manifest.run), kept(home, manifest.run))
-        }  # one that was kept by two coordinators counts once
-        return timeline(story.entries, committed, attempts.values(), prices)
+        return timeline(story.entries, committed, times.values(), prices)
+
+    def time_spent(self, story: RunStory, timeline: Timeline, times: Times) -> TimeSpent:
+        """Tells where the time of all slots went; of an open run until now."""
+        recorded = {(row.slot, row.attempt): Recorded(row.created, row.committed) for row in story.results}
+        unbound = sum(not slot.attempts for slot in story.slots)
+        now_s = datetime.now(UTC).timestamp() if story.state == OPEN else None
+        return where_time_went(
+            timeline.spans,
+            times,
+            recorded,
+            begun_s=timeline.begun_s,
+            opened=story.manifest.created,
+            unbound=unbound,
+            until_s=now_s,
+        )
 
     def find(self, run: str) -> RunRow:
         """Finds the run that was opened and that `run` means (`federation.index.lookup.run_named`). Raises UsageError."""

@@ -49,8 +49,6 @@ FINER_RIGHTS: Final = NomadVersion(1, 11, 2)
 """`plan-job`, `register-job` and others are parts of `submit-job`."""
 RACE_SAFE_TOKENS: Final = NomadVersion(1, 11, 2)
 """Two dispatches of one idempotency token at the same moment give one child."""
-MAX_RUN_DURATION: Final = NomadVersion(2, 0, 3)
-"""A group's `max_run_duration` ends its allocations."""
 UNDATED: Final = NomadVersion(1, 11, 0)
 """Changes that 2.0.5 shows and 1.6.3 doesn't, without a date in the change log: texts, shapes of objects, and drains."""
 

@@ -10,18 +10,21 @@ import nomad.api  # noqa: TID253 - this module is loaded only when a region is r
 import nomad.api.client  # noqa: TID253
 import nomad.api.event  # noqa: TID253
 
-from regions.model import Allocation, Event
+from regions.model import Allocation, Event, HeldDevices
 from regions.nomad.calls import RegionCalls, checked_as, quoted
 from regions.nomad.decode import allocation_from_json, written_streams
 from regions.nomad.event_stream import HEARTBEAT_TIMEOUT_S, read_events
 from regions.nomad.request import Request
-from regions.nomad.resources import Resources, used_by_node
+from regions.nomad.resources import Resources, held_devices, used_by_node
 from regions.nomad.task_history import AllocationStory, TaskUsage, allocation_story, usage_from_json
 
 FILE_BYTES_MAX = 256 << 20
 """What a log or a file of an allocation may have."""
 _SLACK_BYTES = 64 << 10
 """What an answer may have beyond the bytes that were asked for: its headers."""
+
+_NOT_ENDED = 'ClientStatus != "complete" and ClientStatus != "failed" and ClientStatus != "lost"'
+"""Leaves out what takes no room: a busy region has many times more of it."""
 
 
 class AllocationCalls(RegionCalls):
@@ -43,8 +46,13 @@ class AllocationCalls(RegionCalls):
 
     def used(self) -> dict[str, Resources]:
         """Node ID → what the allocations of all readable namespaces take there."""
-        stubs = self._pages("allocations", nomad.api.Allocations, params={"resources": "true", "namespace": "*"})[0]
-        return self._parse("allocations", lambda: used_by_node(stubs))
+        return self.taken()[0]
+
+    def taken(self) -> tuple[dict[str, Resources], list[HeldDevices]]:
+        """What `used` says, and which of these allocations holds which devices: one list."""
+        params = {"resources": "true", "namespace": "*", "filter": _NOT_ENDED}
+        stubs = self._pages("allocations", nomad.api.Allocations, params=params)[0]
+        return self._parse("allocations", lambda: (used_by_node(stubs), held_devices(stubs)))
 
     def allocation(self, alloc_id: str) -> Allocation:
         """One allocation by its whole ID. Raises NotFound."""

@@ -41,6 +41,11 @@ class RegionCalls:
         region._transport = self._transport.within(deadline_s, rounds=rounds)
         return region
 
+    @property
+    def address(self) -> str:
+        """The address that answered last; the first one before any did."""
+        return self._transport.address
+
     def close(self) -> None:
         """Close all connections, those of other threads too. A later call opens new ones."""
         self._transport.close()
@@ -110,8 +115,9 @@ class RegionCalls:
         endpoint: type,
         *path: str,
         params: Mapping[str, Any],
+        items_max: int | None = None,
     ) -> tuple[list[dict[str, Any]], int]:
-        """A list over all its pages, and the first page's index.
+        """A list over all its pages, and the first page's index. Reads no further page when it has `items_max`.
 
         Each object comes once: Nomad 1.6 compares page tokens as text, so a page may begin too early when an index gains
         a digit. A page that brings nothing new ends the list, since it would come for ever.
@@ -123,11 +129,12 @@ class RegionCalls:
             answer = self._transport.call(Request(operation, endpoint, path, params=page))
             before = len(items)
             for number, item in enumerate(self._parse(operation, partial(_items, answer))):
-                items.setdefault(str(item.get("ID") or f"{before + number} without an ID"), item)
+                name = item.get("ID") or f"{before + number} without an ID"
+                items.setdefault(f"{item.get('Namespace')}/{name}", item)
             headers = answer.response.headers
             index = index or self._parse(operation, partial(_index_in, headers))
             next_token = headers.get("X-Nomad-NextToken", "")
-            if not next_token or len(items) == before:
+            if not next_token or len(items) == before or (items_max is not None and len(items) >= items_max):
                 return list(items.values()), index
 
     def _parse(self, operation: str, read: Callable[[], T]) -> T:

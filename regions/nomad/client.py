@@ -34,16 +34,20 @@ class NomadRegion(JobCalls, AllocationCalls):
 
     def leader(self) -> str:
         """The leader's RPC address (`host:port`); "" while there is none."""
-        leader = self._get("leader", nomad.api.status.Leader)
-        return self._parse("leader", lambda: checked_as(str, leader))
+        return self.leader_and_time()[0]
 
     def agent_time(self) -> datetime | None:
         """The clock of the agent that answered (whole seconds, UTC), from its Date header; None without one."""
-        answer = self._transport.call(Request("time", nomad.api.status.Leader))
+        return self.leader_and_time()[1]
+
+    def leader_and_time(self) -> tuple[str, datetime | None]:
+        """`leader` and `agent_time` in one request."""
+        answer = self._transport.call(Request("leader", nomad.api.status.Leader))
+        leader = self._parse("leader", lambda: checked_as(str, answer.value))
         try:
-            return email.utils.parsedate_to_datetime(answer.response.headers["Date"])
+            return leader, email.utils.parsedate_to_datetime(answer.response.headers["Date"])
         except (KeyError, ValueError):
-            return None
+            return leader, None
 
     def acl_self(self) -> dict[str, Any] | None:
         """The token's own record (Type, Policies …) without its secret; None when the region runs without ACLs."""

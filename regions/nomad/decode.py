@@ -15,6 +15,7 @@ from jobs.frozen import frozen
 from jobs.json_limits import ANSWER_LIMITS
 from regions.model import Allocation, DryRun, Event, GroupShortfall, Node, TaskState
 from regions.nomad.json_types import counts_of, object_of, text_of, whole_of
+from regions.nomad.resources import device_model
 from regions.nomad.versions import parse_version
 
 _ERRORS = ("DriverError", "DownloadError", "ValidationError", "SetupError", "KillReason")
@@ -60,7 +61,10 @@ def node_from_json(node: Mapping[str, Any]) -> Node:
         host_volumes=frozenset(node.get("HostVolumes") or {}),
         node_class=text_of(node, "NodeClass", ""),
         node_pool=text_of(node, "NodePool", ""),
-        devices=frozenset(f"{one['Vendor']}/{one['Type']}/{one['Name']}" for one in total.get("Devices") or ()),
+        devices={
+            device_model(device): sum(bool(object_of(one).get("Healthy")) for one in device.get("Instances") or ())
+            for device in total.get("Devices") or ()
+        },
     )
 
 

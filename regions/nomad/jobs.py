@@ -26,12 +26,22 @@ from regions.nomad.versions import has_race_safe_tokens
 class JobCalls(RegionCalls):
     """The calls of `NomadRegion` about jobs."""
 
-    def jobs(self, prefix: str = "", *, meta: bool = False, is_alive: bool = False) -> list[dict[str, Any]]:
+    def jobs(
+        self,
+        prefix: str = "",
+        *,
+        meta: bool = False,
+        is_alive: bool = False,
+        namespace: str = "",
+        items_max: int | None = None,
+    ) -> list[dict[str, Any]]:
         """The stubs of all jobs whose ID starts with `prefix`, as Nomad gives them; with `meta`, each has its `Meta`.
-        `is_alive`: without those that are dead."""
+        `is_alive`: without those that are dead. `namespace` `*`: of all readable namespaces. Reads no further page when it
+        has `items_max`."""
         status = 'Status != "dead"' if is_alive else None
         params = {"prefix": prefix or None, "meta": "true" if meta else None, "filter": status}
-        listed = self._pages("jobs", nomad.api.Jobs, params=params)[0]
+        params |= {"namespace": namespace} if namespace else {}
+        listed = self._pages("jobs", nomad.api.Jobs, params=params, items_max=items_max)[0]
         return self._parse("jobs", lambda: [job_from_json(one) for one in listed if checked_as(str, one["ID"])])
 
     def job(self, job_id: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from jobs.frozen import frozen
-from regions.model import Node
+from regions.model import HeldDevices, Node
 
 DEFAULT_POOL = "default"
 """The pool of a job or node that names none."""
@@ -61,9 +61,7 @@ def together(tasks: Iterable[tuple[Resources, Mapping[str, Any] | None]]) -> Res
 def used_by_node(allocations: Iterable[Mapping[str, Any]]) -> dict[str, Resources]:
     """Node ID → what its allocations that have not ended take, from Nomad's list with `resources=true`."""
     used: dict[str, Resources] = {}
-    for one in allocations:
-        if one.get("ClientStatus") in ("complete", "failed", "lost") or one.get("DesiredStatus") in ("stop", "evict"):
-            continue
+    for one in _holding(allocations):
         resources = one.get("AllocatedResources") or {}
         lifecycles = resources.get("TaskLifecycles") or {}
         taken = together(
@@ -72,6 +70,38 @@ def used_by_node(allocations: Iterable[Mapping[str, Any]]) -> dict[str, Resource
         )
         used[one["NodeID"]] = used.get(one["NodeID"], Resources()) + taken
     return used
+
+
+def held_devices(allocations: Iterable[Mapping[str, Any]]) -> list[HeldDevices]:
+    """Which allocation holds which devices, from the same list."""
+    return [
+        HeldDevices(
+            str(one["NodeID"]),
+            str(one["ID"]),
+            str(one["JobID"]),
+            str(one.get("Namespace") or ""),
+            device_model(device),
+            tuple(map(str, device.get("DeviceIDs") or ())),
+        )
+        for one in _holding(allocations)
+        for task in ((one.get("AllocatedResources") or {}).get("Tasks") or {}).values()
+        for device in task.get("Devices") or ()
+    ]
+
+
+def device_model(device: Mapping[str, Any]) -> str:
+    """`VENDOR/TYPE/NAME`, of a node's group of devices or of those that an allocation holds."""
+    return f"{device['Vendor']}/{device['Type']}/{device['Name']}"
+
+
+def _holding(allocations: Iterable[Mapping[str, Any]]) -> Iterable[Mapping[str, Any]]:
+    """The allocations that take room."""
+    return (
+        one
+        for one in allocations
+        if one.get("ClientStatus") not in ("complete", "failed", "lost")
+        and one.get("DesiredStatus") not in ("stop", "evict")
+    )
 
 
 def pool_of(job: Mapping[str, Any]) -> str:

@@ -37,6 +37,9 @@ class TaskStory:
     """What it asked for."""
     memory_mb: int
     events: tuple[TaskEvent, ...]
+    hook: str = ""
+    """Of its lifecycle: prestart, poststart or poststop; empty for a main task."""
+    is_sidecar: bool = False
 
 
 @frozen
@@ -79,7 +82,8 @@ def usage_from_json(answer: Mapping[str, Any]) -> dict[str, TaskUsage]:
 def allocation_story(alloc: Mapping[str, Any]) -> AllocationStory:
     """The story in `GET /v1/allocation/:id`, or in an event of the allocation. Raises KeyError, TypeError or ValueError where
     it isn't of Nomad's shape."""
-    asked = (alloc.get("AllocatedResources") or {}).get("Tasks") or {}
+    resources = alloc.get("AllocatedResources") or {}
+    asked, lifecycles = resources.get("Tasks") or {}, resources.get("TaskLifecycles") or {}
     states = alloc.get("TaskStates") or {}
     allocation = allocation_from_json(alloc)
     return AllocationStory(
@@ -89,11 +93,16 @@ def allocation_story(alloc: Mapping[str, Any]) -> AllocationStory:
         index=allocation.index,
         node_name=allocation.node_name,
         client_status=allocation.client_status,
-        tasks={name: _task_story(task, states[name], asked.get(name) or {}) for name, task in allocation.tasks.items()},
+        tasks={
+            name: _task_story(task, states[name], asked.get(name) or {}, lifecycles.get(name) or {})
+            for name, task in allocation.tasks.items()
+        },
     )
 
 
-def _task_story(task: TaskState, state: Mapping[str, Any], asked: Mapping[str, Any]) -> TaskStory:
+def _task_story(
+    task: TaskState, state: Mapping[str, Any], asked: Mapping[str, Any], lifecycle: Mapping[str, Any]
+) -> TaskStory:
     return TaskStory(
         state=task.state,
         is_failed=task.failed,
@@ -112,6 +121,8 @@ def _task_story(task: TaskState, state: Mapping[str, Any], asked: Mapping[str, A
             )
             for event in state.get("Events") or []
         ),
+        hook=str(lifecycle.get("Hook") or ""),
+        is_sidecar=bool(lifecycle.get("Sidecar")),
     )
 
 

@@ -86,6 +86,11 @@ class Transport:
         transport._deadline_s, transport._rounds = min(deadline_s, self._deadline_s), rounds
         return transport
 
+    @property
+    def address(self) -> str:
+        """The address that answered last."""
+        return self._region.addresses[self._first]
+
     def close(self) -> None:
         """Close the pooled connections of all threads."""
         self._session.close()

@@ -51,7 +51,7 @@ def _read(port: int, count: int) -> tuple[float, float, int]:
     clients = {
         f"r{number}": NomadRegion(Region(f"r{number}", (f"http://127.0.0.1:{port}",), {})) for number in range(count)
     }
-    reader = CurveReader(clients, keep=KeepBest(8, 5))
+    reader = CurveReader(clients, keep=KeepBest(8, 5), slots=TASKS)
     taken: list[Measured] = []
     for number in range(TASKS):
         alloc_id = f"{number:08d}-0000-4000-8000-000000000000"

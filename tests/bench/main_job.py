@@ -16,6 +16,7 @@ from federation.config.load import load
 from federation.index import Index
 from federation.result import Key, ResultFile, ResultRecord
 from federation.run.brain.commands import Tell
+from federation.workflows.open_run import open_run
 from federation.workflows.request import RunRequest, check_for_job, check_request
 from federation.workflows.runs import Runs
 from regions.model import Region
@@ -188,8 +189,8 @@ def _whole_path(app: App, request: RunRequest) -> float:
             times.append(time.perf_counter())
 
     start = time.perf_counter()
-    opened = runs.open(
-        check_for_job(check_request(request, app.config), prepared.shape), prepared, list(app.config.regions)
+    opened = open_run(
+        app, check_for_job(check_request(request, app.config), prepared.shape), prepared, list(app.config.regions)
     )
     outcome = runs.start(opened, prepared, observe)
     assert outcome.state == "done", outcome

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from federation.charts.bars import Bar, bars
+from federation.charts.states import region_class
 from federation.plan import POLICIES, Room
 from tests.bench.virtual_run import VirtualRun, bound_early, lower_bound
 
@@ -94,24 +96,13 @@ def table(rows: Sequence[Makespans]) -> str:
 
 def draw(rows: Sequence[Makespans], path: Path) -> None:
     """The same as a picture."""
-    import matplotlib
-
-    matplotlib.use("svg")
-    matplotlib.rcParams["svg.hashsalt"] = "fedml"
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(figsize=(8, 3.6), layout="constrained")
-    ways = (("fedml (bound late)", "late_s"), ("bound early", "early_s"), ("equal counts", "equal_s"))
-    for place, (label, name) in enumerate(ways):
-        heights = [getattr(one, name) / one.bound_s for one in rows]
-        bars = axes.bar([number + (place - 1) * 0.27 for number in range(len(rows))], heights, 0.25, label=label)
-        axes.bar_label(bars, fmt="%.2f", fontsize=7)
-    axes.axhline(1.0, color="black", linewidth=0.8)
-    axes.set_yscale("log")
-    axes.set_xticks(range(len(rows)), [one.shape.replace(", ", ",\n") for one in rows], fontsize=8)
-    axes.set_ylabel("makespan / lower bound")
-    axes.legend(frameon=False, fontsize=8)
-    figure.savefig(path, metadata={"Date": None})
+    ways = (("bound late, by fedml", "late_s"), ("bound early", "early_s"), ("equal counts", "equal_s"))
+    shown = [
+        Bar(f"{one.shape}: {way}", getattr(one, name) / one.bound_s, unit="×", kind=region_class(place))
+        for one in rows
+        for place, (way, name) in enumerate(ways)
+    ]
+    path.write_text(bars(shown, label="makespan / lower bound").standalone(), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from federation.run.brain.brain import Brain
 from federation.run.brain.changes import Ack, Bind, Change, Entry
 from federation.run.coordinator import Coordinator
 from federation.run.ports import Ports
+from federation.workflows.open_run import open_run
 from federation.workflows.request import RunRequest, check_for_job, check_request
 from federation.workflows.runs import Runs
 from regions.model import Allocation, Dispatched
@@ -231,8 +232,8 @@ def _whole_run(app: App, request: RunRequest) -> tuple[float, Mapping[str, int]]
             begun.append(time.perf_counter())
 
     outcome = runs.start(
-        runs.open(
-            check_for_job(check_request(request, app.config), prepared.shape), prepared, list(app.config.regions)
+        open_run(
+            app, check_for_job(check_request(request, app.config), prepared.shape), prepared, list(app.config.regions)
         ),
         prepared,
         observe,

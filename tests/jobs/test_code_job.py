@@ -48,10 +48,9 @@ def test_servers_of_both_versions_take_it(driver: str) -> None:
     shape = shape_of(found)
     assert (shape.id, shape.meta_required, shape.meta_optional) == ("train", (CODE_KEY, COMMAND_KEY), (PARAMS_KEY,))
     assert shape.groups == {"train": 1}
-    for name, action in (("code", "fetch"), ("train", "run")):
-        config = task(found, name)["Config"]
-        assert [config["command"], *config["args"]] == [*PROGRAM[TASK_VARIABLE], action]  # type: ignore[misc]
-        assert config.get("image", "") == job.image
+    config = task(found, "train")["Config"]
+    assert [config["command"], *config["args"]] == [*PROGRAM[TASK_VARIABLE], "run"]  # type: ignore[misc]
+    assert config.get("image", "") == job.image
     resources = task(found, "train")["Resources"]
     assert (resources["CPU"], resources["MemoryMB"], resources["MemoryMaxMB"]) == (1000, 1024, 2048)
     assert [(one["Name"], one["Count"]) for one in resources["Devices"]] == [("nvidia/gpu", 2)]
@@ -61,11 +60,10 @@ def test_servers_of_both_versions_take_it(driver: str) -> None:
 def test_nodes_fetch_the_program_where_they_lack_it() -> None:
     sha256 = "a" * 64
     found = evaluated(jobspec(JOB), {**PROGRAM, URL_VARIABLE: "https://example.com/fedml.pyz", SHA256_VARIABLE: sha256})
-    for name in ("code", "train"):
-        [artifact] = task(found, name)["Artifacts"]
-        assert artifact["GetterSource"] == "https://example.com/fedml.pyz"
-        assert artifact["GetterOptions"] == {"checksum": f"sha256:{sha256}"}
-    assert not task(evaluated(jobspec(JOB)), "code").get("Artifacts")
+    [artifact] = task(found, "train")["Artifacts"]
+    assert artifact["GetterSource"] == "https://example.com/fedml.pyz"
+    assert artifact["GetterOptions"] == {"checksum": f"sha256:{sha256}"}
+    assert not task(evaluated(jobspec(JOB)), "train").get("Artifacts")
 
 
 def test_the_same_settings_give_the_same_text() -> None:

@@ -137,3 +137,11 @@ def test_what_a_class_defines_itself_is_kept() -> None:
 def test_it_begins_without_dataclasses() -> None:
     code = "import jobs.frozen, sys; assert 'dataclasses' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_field_of_dataclasses_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"jobs\.frozen\.field"):
+
+        @frozen
+        class Wrong:
+            of: list[int] = dataclasses.field(default_factory=list)

@@ -70,7 +70,7 @@ def test_a_run_is_shown_over_time_and_drawn(over: Over) -> None:
     assert "░" in shown.out
     assert " ✗" in shown.out
     assert "of the best" in shown.out
-    assert (over.project.root / "run.svg").read_bytes().startswith(b"<?xml")
+    assert (over.project.root / "run.svg").read_bytes().startswith(b"<svg xmlns=")
     told = over.project.fedml("runs", "show", over.run, "--json").json["timeline"]
     outcomes = {(one["slot"], one["attempt"]): one["outcome"] for one in told["attempts"]}
     assert outcomes == {(0, 1): "done", (1, 1): "failed", (1, 2): "failed", (2, 1): "done"}

@@ -55,14 +55,7 @@ def examine_nodes(
         return [found for group in groups for found in group]
 
 
-def check_nodes(
-    client: NomadRegion,
-    region: str,
-    job: Mapping[str, Any],
-    *,
-    wait_s: float = WAIT_S,
-    sleep: Callable[[float], None] = time.sleep,
-) -> list[Check]:
+def check_nodes(client: NomadRegion, region: str, job: Mapping[str, Any]) -> list[Check]:
     """Checks every datacenter of a rendered job, side by side. Raises nothing but for a bug."""
     datacenters = [str(name) for name in job.get("Datacenters") or ()]
     try:
@@ -81,9 +74,7 @@ def check_nodes(
         except FedmlError as error:
             return [Check(subject, "job", Outcome.FAILED, error.message, error.hint)]
         try:
-            return [
-                _explained(check, job, datacenter) for check in _checks_from_log(client, job_id, subject, wait_s, sleep)
-            ]
+            return [_explained(check, job, datacenter) for check in _checks_from_log(client, job_id, subject)]
         except FedmlError as error:
             return [Check(subject, "job", Outcome.FAILED, error.message, error.hint)]
         finally:
@@ -159,10 +150,8 @@ def _store_of(job: Mapping[str, Any], datacenter: str) -> str:
     return ""
 
 
-def _checks_from_log(
-    client: NomadRegion, job_id: str, subject: str, wait_s: float, sleep: Callable[[float], None]
-) -> list[Check]:
-    deadline = time.monotonic() + wait_s
+def _checks_from_log(client: NomadRegion, job_id: str, subject: str) -> list[Check]:
+    deadline = time.monotonic() + WAIT_S
     while True:
         allocations, _ = client.allocations(job_id=job_id)
         if allocations and allocations[0].client_status in _OVER:
@@ -175,8 +164,8 @@ def _checks_from_log(
             state = allocations[0].client_status if allocations else "without a place"
             task = allocations[0].tasks.get(TASK) if allocations else None
             said = f": {task.last_event}" if task and task.last_event else ""
-            return [Check(subject, "job", Outcome.FAILED, f"after {wait_s:.0f} s its task was still {state}{said}")]
-        sleep(_POLL_S)
+            return [Check(subject, "job", Outcome.FAILED, f"after {WAIT_S:.0f} s its task was still {state}{said}")]
+        time.sleep(_POLL_S)
 
 
 def _read(client: NomadRegion, allocation: Allocation, subject: str) -> list[Check]:

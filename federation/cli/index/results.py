@@ -13,11 +13,20 @@ from federation.cli.index.options import AtOption, JobNameOption, OfflineOption,
 from federation.cli.options.common import AllowStoreOption, ConfigOption, JsonOption
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from federation.index import Row
+    from federation.index.query.fields import Field
     from federation.workflows.index_list import Listed
 
 TERMINAL_ROWS = 100
+
+PlotOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--plot", metavar="FILE", help="Also draw these results by their parameters and metrics into this .svg file."
+    ),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -69,6 +78,7 @@ def list_results(
     ] = None,
     at: AtOption = None,
     offline: OfflineOption = False,
+    plot: PlotOption = None,
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
@@ -92,19 +102,24 @@ def list_results(
       fedml index list --where "tag is not null or committed > '2026-11-24T10:00:00Z'" --json
 
       fedml index list --at 2026-11-01T00:00:00Z
+
+      fedml index list --columns params.lr,metrics.auc --plot auc.svg
     """
     from federation.cli.session import answer_json_rows, note
     from federation.ui.index_history import without_effect
     from federation.ui.index_table import result_json
+    from federation.ui.picture import require_svg
     from federation.workflows import index_list
 
+    if plot is not None:
+        require_svg(plot)
     filters = asdict(which)
     is_terminal = sys.stdout.isatty() and not as_json
     at_most = limit or (TERMINAL_ROWS if is_terminal else None)
     with reading(config, offline=offline) as federation:
         index = reader(federation.index, at)
         found = index_list.list_results(federation, index, filters, sort=sort, columns=columns, limit=at_most)
-        short = {} if as_json else index_list.short_ids(index, found.rows)
+        short = {} if as_json and plot is None else index_list.short_ids(index, found.rows)
         answered = as_of(federation.index)
     if as_json:
         head = {"revision": found.revision, **answered}
@@ -113,6 +128,8 @@ def list_results(
         if found.rows:
             _show(found, short, is_terminal=is_terminal)
         note(_summary(found, is_sorted=sort is not None, is_filtered=any(filters.values())))
+    if plot is not None:
+        _draw(found.rows, plot, short, found.fields)
     for line in without_effect(found.unknown) if found.unknown else ():
         note(line)
 
@@ -232,6 +249,7 @@ def compare(
         list[str], typer.Argument(metavar="RESULT RESULT…", help="Two or more results, named as for show.")
     ],
     job: JobNameOption = None,
+    plot: PlotOption = None,
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
@@ -242,14 +260,19 @@ def compare(
       fedml index compare production 8f14e45f
 
       fedml index compare 3 4 5 --json
+
+      fedml index compare 3 4 5 --plot compared.svg
     """
     from federation.cli.session import answer_block, answer_json, opened
     from federation.errors import UsageError
     from federation.index.compare import compare as compared
     from federation.ui.index_compare import comparison_json, comparison_text
+    from federation.ui.picture import require_svg
 
     if len(results) < 2:
         raise UsageError("compare takes two results or more", hint="fedml index compare production 8f14e45f")
+    if plot is not None:
+        require_svg(plot)
     with opened(config) as federation:
         rows = [federation.index.result(result, job=job) for result in results]
         records = [federation.index.record(row) for row in rows]
@@ -260,6 +283,16 @@ def compare(
         answer_json({"revision": revision} | comparison_json(rows, lines))
     else:
         answer_block(comparison_text(results, rows, lines, short))
+    if plot is not None:
+        _draw(rows, plot, short)
+
+
+def _draw(rows: Sequence[Row], plot: Path, short: Mapping[str, str], fields: Sequence[Field] | None = None) -> None:
+    from federation.cli.session import note
+    from federation.ui.index_chart import picture
+    from federation.ui.picture import write_picture
+
+    note(write_picture(picture(rows, fields, short=short), plot))
 
 
 def _show(found: Listed, short: Mapping[str, str], *, is_terminal: bool) -> None:

@@ -24,6 +24,10 @@ JsonOption = Annotated[
         "--json", help="Print JSON on standard output. Everything else goes to standard error.", rich_help_panel=GENERAL
     ),
 ]
+OpenOption = Annotated[
+    bool,
+    typer.Option("--open", help="Open its page in a browser (`fedml ui`). Ctrl-C ends it.", rich_help_panel=GENERAL),
+]
 DryRunOption = Annotated[
     bool, typer.Option("--dry-run", help="Change nothing. Print what would be done.", rich_help_panel=GENERAL)
 ]

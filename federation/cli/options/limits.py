@@ -82,13 +82,14 @@ class LimitOptions:
         typer.Option(
             "--keep-best",
             metavar="K",
-            help="Of the slots that reached step --after, let the K best go on and stop the others. Default: all go on.",
+            help="Stop the worse half of the slots at step --after, at twice that, at four times that, until the K best are "
+            "left. Default: all go on.",
         ),
     ] = None
     after: Annotated[
         float | None,
         typer.Option(
-            "--after", metavar="STEP", help="Compare slots at this step of their metrics.jsonl (--keep-best)."
+            "--after", metavar="STEP", help="Compare slots first at this step of their metrics.jsonl (--keep-best)."
         ),
     ] = None
     metric: Annotated[

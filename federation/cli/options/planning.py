@@ -105,7 +105,7 @@ FailedOfOption = Annotated[
         "--failed-of",
         metavar="RUN",
         help="Take the failed slots of this run, each with its parameters and payload, and the job's file as it is now. "
-        "This is a new run.",
+        "This is a new run. For a run of your own code, `fedml run` takes the code that it names, other commands the run's.",
         rich_help_panel=SlotOptions.HEADING,
     ),
 ]

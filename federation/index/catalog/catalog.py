@@ -58,7 +58,7 @@ class Catalog:
         self._db.close()
 
     def replacement(self, error: sqlite3.Error) -> Catalog:
-        """What to go on with after `error`; it may know less than this one did."""
+        """Returns the catalog to use after `error`. It may hold fewer entries than this one did."""
         self.close()
         return Catalog(None) if self.path is None else _after(error, self.path)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from federation.index.catalog.catalog import Catalog
@@ -76,8 +76,8 @@ def revisions(catalog: Catalog, first: int, last: int) -> list[Revision]:
     names = ("alloc_id", "job", "version", "run", "slot", "region")
     for number, entered, *values in catalog.table(
         f"SELECT revision, entered, {', '.join(names)} FROM result "  # noqa: S608 - columns of ours
-        "WHERE revision BETWEEN ? AND ? ORDER BY rowid",
-        *(first, last),
+        "WHERE rowid >= ? AND rowid < ? ORDER BY rowid",
+        *(_first_row(catalog, first), _first_row(catalog, last + 1)),
     ):
         told = dict(zip(names, values, strict=True))
         changes.setdefault(number, []).append({"type": CHANGE_OF_STATE[entered], **told})
@@ -92,6 +92,18 @@ def revisions(catalog: Catalog, first: int, last: int) -> list[Revision]:
         Revision(number, time, author, reason, tuple(changes.get(number, ())))
         for number, time, author, reason in entries
     ]
+
+
+def _first_row(catalog: Catalog, revision: int) -> int:
+    """The rowid from which on results entered in this revision or later: rowids follow the log, so it is found by halving."""
+    low, high = 1, int(catalog.value("SELECT MAX(rowid) FROM result") or 0) + 1
+    while low < high:
+        middle = (low + high) // 2
+        if catalog.value("SELECT revision FROM result WHERE rowid >= ? ORDER BY rowid LIMIT 1", middle) >= revision:
+            high = middle
+        else:
+            low = middle + 1
+    return low
 
 
 def difference(catalog: Catalog, first: int, last: int) -> Difference:
@@ -123,12 +135,34 @@ def difference(catalog: Catalog, first: int, last: int) -> Difference:
 
 def moves(catalog: Catalog, name: str) -> list[TagMove]:
     """A tag's history, newest first."""
+    return _moves(catalog, "json_extract(change, '$.name') = ?", name)
+
+
+def moves_of_result(catalog: Catalog, alloc_id: str) -> list[TagMove]:
+    """The moves of tags to a result and away from it, newest first."""
+    return _moves(catalog, "? IN (json_extract(change, '$.alloc_id'), json_extract(change, '$.previous'))", alloc_id)
+
+
+def _moves(catalog: Catalog, which: str, value: str) -> list[TagMove]:
     found = catalog.table(
-        "SELECT change, number, time, author, reason FROM event JOIN entry USING (number) "
-        "WHERE kind IN ('tag', 'untag') AND json_extract(change, '$.name') = ? ORDER BY event.rowid DESC",
-        name,
+        "SELECT change, number, time, author, reason FROM event JOIN entry USING (number) "  # noqa: S608 - SQL of ours
+        f"WHERE kind IN ('tag', 'untag') AND {which} ORDER BY event.rowid DESC",
+        value,
     )
     return [_move(json.loads(change), about) for change, *about in found]
+
+
+def jobs_of(catalog: Catalog, entries: Iterable[Revision]) -> dict[str, str]:
+    """The job of each result and run that the changes name, by allocation ID and run."""
+    changes = [change for entry in entries for change in entry.changes]
+    named = [str(change[member]) for change in changes for member in ("alloc_id", "run") if member in change]
+    return dict(
+        catalog.table(
+            "WITH named AS (SELECT value FROM json_each(?)) SELECT alloc_id, job FROM result WHERE alloc_id IN named "
+            "UNION ALL SELECT run, job FROM run WHERE run IN named",
+            json.dumps(named),
+        )
+    )
 
 
 def _move(change: Mapping[str, Any], about: list[Any]) -> TagMove:

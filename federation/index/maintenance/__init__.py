@@ -1,1 +1,1 @@
-"""What keeps an index healthy: sync, verify, rebuild, gc, copies, signatures, export."""
+"""Maintenance of an index: sync, verify, rebuild, gc, copies, signatures, export."""

@@ -1,4 +1,4 @@
-"""Find the results that lie whole in stores: what `sync` and `rebuild` may enter into an index.
+"""Finds the complete results in stores, which `sync` and `rebuild` may commit to an index.
 
 A result is taken only where its record lies under its own key, agrees with all that is known without it (`Refuse`), its files
 have its manifest's hash, and all of them are there with their sizes. Artifacts themselves aren't read.
@@ -79,7 +79,7 @@ def collect(
 
 
 def _take(found: Collected, name: str, record: ResultRecord, held: StoreListing, key: str) -> None:
-    """Keep the record. That in its own store counts; the same in another store is a copy of it."""
+    """Keeps the record. The one in its own store counts; the same record in another store is a copy."""
     modified = held.records[key].modified
     written = modified.isoformat() if modified else ""
     known = found.candidates.get(record.alloc_id)
@@ -121,7 +121,7 @@ def read_whole(held: StoreListing, key: str) -> tuple[ResultRecord | None, str]:
 
 
 def _torn(open_store: OpenStore, record: ResultRecord) -> str:
-    """What is missing of an artifact that lies in place. Its store is opened only after the record was believed."""
+    """Returns what is missing of an artifact that jobs wrote themselves. Opens its store only after the record was accepted."""
     if record.prefix is None:
         return ""
     try:

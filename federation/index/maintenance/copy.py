@@ -118,7 +118,7 @@ def _copy_file(record: ResultRecord, file: ResultFile, sources: list[Store], tar
 
 
 def _brought(store: Store, key: str, file: ResultFile, place: Path) -> str:
-    """Bring the object to `place`; why it isn't the file, empty when it is."""
+    """Downloads the object to `place`. Returns why it isn't the file of the record; empty if it is."""
     try:
         store.get_file(key, place)
     except StoreError as error:

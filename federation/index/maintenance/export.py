@@ -1,4 +1,4 @@
-"""Writes the results of an index as JSON Lines or CSV, and enters such a file into an index.
+"""Writes the results of an index as JSON Lines or CSV, and imports such a file into an index.
 
 Each line holds a result's columns for people, and its whole `record`. Only the record counts when the file is imported. The
 index that it enters decides whether a result is the first of its key, superseded or late. Artifacts stay where they lie.
@@ -32,7 +32,7 @@ _FIELD_CHARS_MAX = 1 << 27
 
 
 def export(index: Index, target: TextIO, kind: Format) -> int:
-    """Write every result that isn't removed, oldest first, and give how many. Each log entry is read once."""
+    """Writes every result that isn't removed, oldest first, and returns their number. Reads each log entry once."""
     _, rows = index.ask(lambda catalog: catalog.rows("state != 'removed'", (), order="rowid"))
     if kind == "jsonl":
         for row, record in _with_records(index, rows):

@@ -36,7 +36,6 @@ from regions.storage.errors import NotFound
 from regions.storage.store import Store
 
 GRACE = timedelta(hours=24)
-ORPHAN_AGE = timedelta(days=7)
 _LISTED_EXACTLY = timedelta(minutes=1)
 """Lists of stores tell times less exactly than an object does itself."""
 
@@ -74,7 +73,7 @@ class GcOutcome:
 
 
 def plan_gc(index: Index, stores: Stores, rule: Retention, now: datetime) -> GcPlan:
-    """What there is to do. Writes nothing, and asks no store of a result."""
+    """Plans a gc. Writes nothing, and asks no store of results."""
     return index.ask(lambda catalog: _plan(catalog, stores, index.record, rule, now))
 
 

@@ -29,7 +29,7 @@ _SUFFIX = ".json"
 
 @dataclass(slots=True)
 class Chain:
-    """What is readable of a log, in order of numbers, and what is wrong."""
+    """The readable entries of a log, in order of their numbers, and its faults."""
 
     entries: list[Entry] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -103,16 +103,15 @@ def apply_rebuild(
     plan: RebuildPlan,
     *,
     author: str,
-    clock: Callable[[], datetime] = utc_now,
     owner: Owner | None = None,
 ) -> int:
-    """Write it, and give the revision. After a crash `rebuild` goes on where it was. Raises LogConflict when somebody else
-    writes to the index meanwhile. `owner`: the federation whose home a new `format.json` is."""
+    """Writes the planned log and returns its revision. After a crash `rebuild` goes on where it was. Raises LogConflict
+    when somebody else writes to the index meanwhile. `owner`: the federation whose home a new `format.json` is."""
     if plan.is_salvage:
-        set_aside(home, clock().strftime("%Y%m%dT%H%M%SZ"))
+        set_aside(home, utc_now().strftime("%Y%m%dT%H%M%SZ"))
     if not plan.goes_on:
-        _renew_home(home, clock(), plan.home_ids, owner)
-    log = Log(home, LOG_PREFIX, author=author, clock=clock)
+        _renew_home(home, utc_now(), plan.home_ids, owner)
+    log = Log(home, LOG_PREFIX, author=author)
     log.refresh()
     for reason, changes in plan.entries:
         log.append(changes, reason=reason, rebase=lambda _: None)
@@ -199,7 +198,7 @@ def _home_ids(home: Store, cache_dir: Path, *, goes_on: bool, with_earlier: bool
 
 
 def _renew_home(home: Store, now: datetime, home_ids: Sequence[str], owner: Owner | None) -> None:
-    """A new id for the home: what was read of the lost log is worth nothing against the new one."""
+    """Gives the home a new ID, so that catalogs of the lost log aren't used with the new one."""
     try:
         found = read_home(home)
     except (IndexCorrupt, IntegrityError):

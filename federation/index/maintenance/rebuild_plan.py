@@ -146,7 +146,7 @@ class Replay:
         return {"type": kind, "record": record.to_dict()}
 
     def _follow(self, change: Change) -> None:
-        """Keep in mind what an entered change means for what comes after it."""
+        """Notes what a change means for later ones."""
         match change["type"]:
             case "open":
                 self._opened.add(change["run"])
@@ -286,7 +286,7 @@ class Replay:
 
 
 def _moment(written: str) -> datetime:
-    """A time that a store or a manifest says; the beginning of all time where it says none."""
+    """Parses a time of a store or a manifest. Returns the earliest time if there is none."""
     try:
         return datetime.fromisoformat(written).astimezone(UTC)
     except (ValueError, OverflowError):

@@ -1,4 +1,4 @@
-"""Finds what the index or its stores lack of each other, and makes both whole.
+"""Finds results that are missing in the index or in a store, and restores them there.
 
 Results that lie in a store and not in the index are committed as what they are (first of their key, or superseded, or
 late). Records that the index has and a store lost are written again. Copies that the
@@ -118,8 +118,8 @@ def _plan_locations(plan: SyncPlan, index: Index, found: Collected, rows: Sequen
 
 
 def apply_sync(index: Index, open_store: OpenStore, plan: SyncPlan) -> dict[str, str]:
-    """Do it, and return what became of each committed result (see `Index.commit`). A crash leaves some of it done; doing
-    it again is right."""
+    """Carries out the plan and returns what became of each committed result (see `Index.commit`). After a crash it can be
+    repeated."""
     index.require_writable()
     outcomes: dict[str, str] = {}
     for start in range(0, len(plan.commit), _BATCH):

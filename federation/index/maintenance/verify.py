@@ -1,4 +1,4 @@
-"""Find everything that is wrong with the index and the stores of its results, and say what mends it.
+"""Finds every fault of the index and of its results' stores, and says how to repair it.
 
 Read only. Looks at the log (`federation.index.maintenance.log_reader`), at what its entries say taken together, and at each
 store by one listing of its results and artifacts; only `deep` reads the artifacts."""
@@ -38,7 +38,7 @@ _PUBLISH_AT_WORK = timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What was looked at and what is wrong. `head` is the last entry's sha256: keep it, and a rewritten log shows."""
+    """What was checked, and the faults. `head` is the last entry's sha256: whoever keeps it can detect a rewritten log."""
 
     revision: int
     head: str

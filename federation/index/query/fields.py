@@ -82,7 +82,7 @@ class Field:
 
 @frozen
 class Fields:
-    """What fields there are: those of every result, and the metrics and parameters that some result has."""
+    """The fields that can be named: those of every result, and the metrics and parameters of some result."""
 
     metrics: Mapping[str, frozenset[Type]]
     params: frozenset[str]
@@ -108,18 +108,23 @@ class Fields:
             problem = f"there is no field {written!r}"
         raise WhereError(problem, text=text, place=place, hint=self._hint(written, key))
 
+    @property
+    def names(self) -> list[str]:
+        """All fields, as they are written."""
+        metrics = [written_name("metric", name) for name in sorted(self.metrics)]
+        params = [written_name("param", name) for name in sorted(self.params)]
+        return [*FIELDS, *metrics, *params]
+
     def _hint(self, written: str, key: str) -> str:
-        names = [*FIELDS, *map(_quoted_metric, self.metrics), *(f"params.{_quoted(name)}" for name in self.params)]
         last = key or written
-        exact = [f"metrics.{_quoted(last)}"] if last in self.metrics else []
-        exact += [f"params.{_quoted(last)}"] if last in self.params else []
-        near = exact or difflib.get_close_matches(written, names, n=1, cutoff=0.7)
-        near = near or difflib.get_close_matches(f"metrics.{written}", names, n=1, cutoff=0.8)
+        exact = [written_name("metric", last)] if last in self.metrics else []
+        exact += [written_name("param", last)] if last in self.params else []
+        near = exact or difflib.get_close_matches(written, self.names, n=1, cutoff=0.7)
+        near = near or difflib.get_close_matches(f"metrics.{written}", self.names, n=1, cutoff=0.8)
         if near:
             return f"did you mean {near[0]}?"
-        some = (
-            sorted(map(_quoted_metric, self.metrics))[:6] + sorted(f"params.{_quoted(one)}" for one in self.params)[:6]
-        )
+        some = [written_name("metric", name) for name in sorted(self.metrics)[:6]]
+        some += [written_name("param", name) for name in sorted(self.params)[:6]]
         return f"fields: {', '.join([*FIELDS, *some])}" + (
             " …" if len(some) < len(self.metrics) + len(self.params) else ""
         )
@@ -131,8 +136,9 @@ def unquoted(written: str) -> str:
     return ".".join(parts)
 
 
-def _quoted_metric(name: str) -> str:
-    return f"metrics.{_quoted(name)}"
+def written_name(kind: str, name: str) -> str:
+    """A metric (`metric`) or parameter (`param`) as it must be written."""
+    return f"{kind}s.{_quoted(name)}"
 
 
 def _quoted(name: str) -> str:

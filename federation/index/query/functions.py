@@ -13,7 +13,7 @@ _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?
 
 
 def register(db: sqlite3.Connection) -> None:
-    """Make `fedml_number` and `fedml_time` known to this connection."""
+    """Registers `fedml_number` and `fedml_time` with this connection."""
     db.create_function("fedml_number", 1, number_of, deterministic=True)
     db.create_function("fedml_time", 1, time_of, deterministic=True)
 

@@ -15,7 +15,13 @@ _SPACE = re.compile(r"\s*")
 def order(text: str, fields: Fields) -> Sql:
     """ORDER BY for `FIELD[:asc|desc]`, separated by commas. Numbers come before NaN, texts after both; what is missing is
     last in either direction. Raises WhereError."""
-    terms: list[Sql] = []
+    found = terms(text, fields)
+    return Sql(", ".join(term.text for term in found), tuple(value for term in found for value in term.values))
+
+
+def terms(text: str, fields: Fields) -> list[Sql]:
+    """The terms of `order`, each of which may end in ASC or DESC. Raises WhereError."""
+    found: list[Sql] = []
     for field, direction in _items(text, fields, "--sort"):
         if direction.lower() not in _DIRECTIONS:
             raise WhereError(
@@ -25,8 +31,8 @@ def order(text: str, fields: Fields) -> Sql:
                 hint="asc or desc",
                 what="--sort",
             )
-        terms += _terms(field, _DIRECTIONS[direction.lower()])
-    return Sql(", ".join(term.text for term in terms), tuple(value for term in terms for value in term.values))
+        found += _terms(field, _DIRECTIONS[direction.lower()])
+    return found
 
 
 def only_metric(text: str, fields: Fields) -> tuple[str, str] | None:

@@ -94,7 +94,7 @@ class _Compiler:
         return Sql(f"({value.text} {sign})", (*value.values, *literals))
 
     def _wanted(self, field: Field, one: Comparison) -> Type:
-        """What all literals are. Raises WhereError where they differ, or the field is never that."""
+        """Returns the common type of the literals. Raises WhereError if they differ, or if the field never has that type."""
         kinds = [_kind(literal) for literal in one.literals]
         for kind, literal in zip(kinds, one.literals, strict=True):
             if kind != kinds[0]:

@@ -161,7 +161,7 @@ class Brain:
 
     @property
     def manifest(self) -> Manifest:
-        """What the run is."""
+        """The run's manifest."""
         return self.state.manifest
 
     @property

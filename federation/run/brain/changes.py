@@ -114,18 +114,25 @@ class Alloc(_Written):
 
 @frozen
 class Measure(_Written):
-    """The attempt reached the step of `--keep-best` with this value. The first one of an attempt counts."""
+    """The attempt reached a step of `--keep-best` with this value. The first one of an attempt counts."""
 
     TYPE = "measure"
     slot: int
     attempt: int
     value: str
     """A number as Python writes it: JSON has no NaN and no infinity."""
+    rung: int = 0
+    """Which of the steps at which slots are halved, from 0."""
 
     @classmethod
-    def of(cls, slot: int, attempt: int, value: float) -> Measure:
+    def of(cls, slot: int, attempt: int, value: float, rung: int = 0) -> Measure:
         """The change for a number."""
-        return cls(slot, attempt, repr(value))
+        return cls(slot, attempt, repr(value), rung)
+
+    def to_json(self) -> dict[str, Any]:
+        """The change as it stands in the log; older programs know no rung, and have the first one."""
+        told = _Written.to_json(self)
+        return told if self.rung else {name: value for name, value in told.items() if name != "rung"}
 
 
 @frozen
@@ -244,7 +251,7 @@ def _alloc(change: Members) -> Alloc:
 def _measure(change: Members) -> Measure:
     value = change.text("value", chars_max=40)
     understood(change.source, lambda: float(value))
-    return Measure(*_pair(change), value)
+    return Measure(*_pair(change), value, change.whole("rung", 0))
 
 
 def _done(change: Members) -> Done:

@@ -247,12 +247,13 @@ class Stopped:
 
 @frozen
 class Measured:
-    """The newest values that a child's task wrote to its curves. `reached`: its value at the step of `--keep-best`."""
+    """The newest values that a child's task wrote to its curves. `reached`: its values at the
+    first steps of `--keep-best`."""
 
     job_id: str
     step: float
     values: Mapping[str, float]
-    reached: float | None = None
+    reached: tuple[float, ...] = ()
 
 
 @frozen

@@ -23,7 +23,7 @@ GroupIndex = tuple[str, int]
 
 
 class Logged(Flag):
-    """What the run log has of an attempt."""
+    """The facts of an attempt that are in the run log."""
 
     NOTHING = 0
     BINDING = auto()
@@ -170,7 +170,7 @@ class RunState:
 
     @property
     def is_ending(self) -> bool:
-        """Nothing new is begun any more."""
+        """Whether the run ends: no new attempt is begun."""
         return self.is_cancelled or bool(self.halted)
 
     @property

@@ -1,6 +1,6 @@
 """Stops attempts whose curves meet a rule of the run: `--stop-when` and `--keep-best`.
 
-Decided from what is in the run log: the value with which an attempt reached the step of `--keep-best` is written there, and so
+Decided from what is in the run log: the value with which an attempt reached a step of `--keep-best` is written there, and so
 is each stop before it is carried out. So whoever resumes the run decides alike, and a slot is stopped once.
 """
 
@@ -26,14 +26,14 @@ class Stopping:
         self._state = state
         self._ends = ends
         self._stop_when = stop_when
-        self._values: dict[int, tuple[int, float]] = {}
-        """Slot → its newest attempt that reached the step, and the value. As the log has it."""
-        self._proposed: set[Pair] = set()
+        self._values: dict[int, dict[int, tuple[int, float]]] = {}
+        """Slot → rung of `--keep-best` → its newest attempt that reached it, and the value. As the log has it."""
+        self._proposed: set[tuple[Pair, int]] = set()
         self._is_due = False
 
     def has(self, change: Measure) -> bool:
         """Whether the log has the value of this attempt, or of a later one."""
-        return self._values.get(change.slot, (0, 0.0))[0] >= change.attempt
+        return self._values.get(change.slot, {}).get(change.rung, (0, 0.0))[0] >= change.attempt
 
     def measured(self, event: Measured) -> None:
         """Takes the newest values of a child. Those of one that isn't known (yet) are passed over: they come again."""
@@ -41,11 +41,11 @@ class Stopping:
         if pair is None or state.is_ending:
             return
         attempt = state.attempt(*pair)
-        if event.reached is not None and state.manifest.keep_best and pair not in self._proposed:
-            self._proposed.add(pair)
-            change = Measure.of(*pair, event.reached)
-            if not self.has(change):
+        for rung, value in enumerate(event.reached if state.manifest.keep_best else ()):
+            change = Measure.of(*pair, value, rung)
+            if (pair, rung) not in self._proposed and not self.has(change):
                 state.changes.append(change)
+            self._proposed.add((pair, rung))
         if self._stop_when is not None and self._may_be_stopped(attempt):
             reason = self._stop_when(pair[0], event)
             if reason:
@@ -54,27 +54,28 @@ class Stopping:
     def recorded(self, change: Measure) -> None:
         """Takes a value that is in the log. The first one of an attempt counts."""
         if not self.has(change):
-            self._values[change.slot] = (change.attempt, float(change.value))
+            self._values.setdefault(change.slot, {})[change.rung] = (change.attempt, float(change.value))
             self._is_due = True
 
     def flush(self) -> None:
-        """Stops the slots beyond the best, of those that reached the step and may still give a result, or gave one. Of equals
-        the slot with the lower number is better."""
+        """Stops slots by `--keep-best`, of those that may still give a result, or gave one."""
         state, keep = self._state, self._state.manifest.keep_best
         if keep is None or not self._is_due or not state.now_s or state.is_ending:
             return
         self._is_due = False
-        there = [
-            (keep.order(value), slot, attempt)
-            for slot, (attempt, value) in self._values.items()
+        reached = {
+            slot: {rung: value for rung, (_, value) in values.items()}
+            for slot, values in self._values.items()
             if state.slots[slot].state in (SlotState.OPEN, SlotState.DONE)
-            and not state.attempt(slot, attempt).is_condemned
-        ]
-        for _, slot, number in sorted(there)[keep.count :]:
-            attempt = state.attempt(slot, number)
+            and not any(state.attempt(slot, attempt).is_condemned for attempt, _ in values.values())
+        }
+        rungs = keep.rungs(len(state.slots))
+        for slot, rung in keep.stopped(reached, len(state.slots)).items():
+            number, value = self._values[slot][rung]
+            attempt, (step, left) = state.attempt(slot, number), rungs[rung]
             if self._may_be_stopped(attempt):
-                what = f"{keep.metric} is {self._values[slot][1]:g} at step {keep.after:g}"
-                reason = f"--keep-best {keep.count}: {what}, and better in {counted(keep.count, 'other slot')}"
+                what = f"{keep.metric} is {value:g} at step {step:g}"
+                reason = f"--keep-best {keep.count}: {what}, and better in {counted(left, 'other slot')}"
                 self._ends.condemn(slot, attempt, reason)
 
     def _may_be_stopped(self, attempt: Attempt) -> bool:

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 
 class SlotState(StrEnum):
-    """Where a slot is. Results count however late they come: only DONE is final."""
+    """The state of a slot. Results count however late they come: only DONE is final."""
 
     OPEN = "open"
     DONE = "done"
@@ -24,7 +24,7 @@ class SlotState(StrEnum):
 
 
 class Phase(StrEnum):
-    """Where an attempt is."""
+    """The phase of an attempt."""
 
     BINDING = "binding"
     """Proposed to the run log."""

@@ -3,9 +3,31 @@
 from __future__ import annotations
 
 from federation.web.page import ActionRoute, PageRoute
-from federation.web.pages import actions, plan, runs
+from federation.web.pages import (
+    actions,
+    attempt,
+    doctor,
+    federation,
+    index,
+    jobs,
+    plan,
+    run,
+    run_log,
+    runs,
+)
 
-MODULES = (actions, plan, runs)
+MODULES = (
+    federation,
+    plan,
+    runs,
+    run,
+    run_log,
+    attempt,
+    index,
+    jobs,
+    doctor,
+    actions,
+)
 
 
 def every_page() -> list[PageRoute]:

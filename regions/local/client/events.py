@@ -27,7 +27,8 @@ def received() -> dict[str, Any]:
     return _event("Received", "Task received by client")
 
 
-def setup(message: str = "Building Task Directory") -> dict[str, Any]:
+def setup() -> dict[str, Any]:
+    message = "Building Task Directory"
     return _event("Task Setup", message, {"message": message}, Message=message)
 
 

@@ -28,6 +28,7 @@ import time
 from typing import IO, Any
 
 from regions.local.drivers import memory_cgroups
+from regions.local.drivers.line_connection import LineConnection
 from regions.local.drivers.log_files import LogFiles
 from regions.local.drivers.memory_cgroups import MemoryCgroup
 from regions.local.drivers.processes import start_process, start_ticks
@@ -67,14 +68,12 @@ class Executor:
         self._listener = listener
         self._folder = folder
         self._journal = open(os.path.join(folder, "tasks.jsonl"), "a", buffering=1)  # noqa: PTH118, PTH123, SIM115
-        self._peer: socket.socket | None = None
-        self._received = b""
-        self._unsent = bytearray()
         self._running: dict[str, _Task] = {}
         self._by_pid: dict[int, _Task] = {}
         self._exits: dict[str, dict[str, Any]] = {}
         self._deadlines: list[tuple[float, str]] = []
         self._selector = selectors.DefaultSelector()
+        self._region = LineConnection(self._selector)
         self._ending = False
         self._owner = ""
 
@@ -98,15 +97,16 @@ class Executor:
                     if signal.SIGTERM in wake.recv(_CHUNK):
                         self._on_end({})
                     self._reap()
-                elif key.data == "peer":
-                    self._exchange(ready)
+                elif key.data is self._region:
+                    for message in self._region.exchange(ready):
+                        getattr(self, "_on_" + message["op"])(message)
                 else:
                     self._read_output(key.fd, key.data)
             self._force_kills()
         self._leave()
 
     def _done(self) -> bool:
-        return not self._running and (self._ending or self._peer is None)
+        return not self._running and (self._ending or not self._region.is_connected)
 
     def _leave(self) -> None:
         path = os.path.join(self._folder, "exits.json")  # noqa: PTH118
@@ -120,61 +120,9 @@ class Executor:
     # -- the region --
 
     def _accept(self) -> None:
-        peer, _ = self._listener.accept()
-        if self._peer is not None:
-            self._drop_peer()
-        self._peer = peer
-        self._received = b""
-        self._unsent.clear()
-        peer.setblocking(False)
-        self._selector.register(peer, selectors.EVENT_READ, "peer")
+        self._region.accept(self._listener)
         running = {t.task_id: [t.pid, t.ticks] for t in self._running.values()}
-        self._send({"event": "hello", "running": running, "exits": self._exits})
-
-    def _drop_peer(self) -> None:
-        if self._peer is not None:
-            self._selector.unregister(self._peer)
-            self._peer.close()
-            self._peer = None
-
-    def _send(self, message: dict[str, Any]) -> None:
-        """Sends without waiting, because the region may itself wait until its orders are read."""
-        if self._peer is not None:
-            self._unsent += json.dumps(message).encode() + b"\n"
-            self._flush()
-
-    def _flush(self) -> None:
-        assert self._peer is not None
-        try:
-            del self._unsent[: self._peer.send(self._unsent)]
-        except BlockingIOError:
-            pass
-        except OSError:
-            self._drop_peer()
-            return
-        wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._unsent else 0)
-        if self._selector.get_key(self._peer).events != wanted:
-            self._selector.modify(self._peer, wanted, "peer")
-
-    def _exchange(self, ready: int) -> None:
-        if ready & selectors.EVENT_WRITE:
-            self._flush()
-        if ready & selectors.EVENT_READ and self._peer is not None:
-            self._read_peer()
-
-    def _read_peer(self) -> None:
-        assert self._peer is not None
-        try:
-            data = self._peer.recv(_CHUNK)
-        except OSError:
-            data = b""
-        if not data:
-            self._drop_peer()
-            return
-        *lines, self._received = (self._received + data).split(b"\n")
-        for line in lines:
-            message = json.loads(line)
-            getattr(self, "_on_" + message["op"])(message)
+        self._region.send({"event": "hello", "running": running, "exits": self._exits})
 
     def _on_start(self, order: dict[str, Any]) -> None:
         task_id = order["id"]
@@ -192,7 +140,7 @@ class Executor:
                 output.close()
             if cgroup:
                 cgroup.remove()
-            self._send({"event": "failed", "id": task_id, "error": str(error)})
+            self._region.send({"event": "failed", "id": task_id, "error": str(error)})
             return
         is_sandboxed = bool(order["mounts"])
         task = _Task(task_id, process, start_ticks(process.pid), cgroup, is_sandboxed=is_sandboxed)
@@ -203,7 +151,7 @@ class Executor:
             task.outputs[pipe.fileno()] = (pipe, output)
             self._selector.register(pipe, selectors.EVENT_READ, task)
         self._journal.write(f"[{task.pid},{task.ticks}]\n")
-        self._send({"event": "started", "id": task_id, "pid": task.pid, "ticks": task.ticks})
+        self._region.send({"event": "started", "id": task_id, "pid": task.pid, "ticks": task.ticks})
 
     def _memory_cgroup(self, limit_bytes: int) -> MemoryCgroup | None:
         """A cgroup for a task; None without a limit, and where none can be made."""
@@ -287,7 +235,7 @@ class Executor:
             task.cgroup.remove()
         result = {"exit_code": code, "signal": number, "time_ns": time.time_ns(), "is_oom": is_oom}
         self._exits[task.task_id] = result
-        self._send({"event": "exited", "id": task.task_id, **result})
+        self._region.send({"event": "exited", "id": task.task_id, **result})
 
     def _read_output(self, fd: int, task: _Task) -> bool:
         """Copies the available output. Returns whether there may be more."""

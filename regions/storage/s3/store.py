@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import suppress
+from functools import cache
 from typing import Any
 
 from regions.storage.bucket import BucketStore
@@ -226,7 +227,9 @@ class S3Store(BucketStore):
             keys["aws_access_key_id"] = config.access_key_id.read()
             keys["aws_secret_access_key"] = config.secret_access_key.read()
         place = {"region_name": config.location, "endpoint_url": self._endpoint}
-        client = Session(profile=config.profile).create_client("s3", **place, config=Config(**options), **keys)
+        session = Session(profile=config.profile)
+        session.register_component("data_loader", _descriptions(session.get_config_variable("data_path")))
+        client = session.create_client("s3", **place, config=Config(**options), **keys)
         for operation in ("PutObject", "UploadPart"):
             # Bytes go out as they are. As a file, which botocore makes of them, they are announced first (a round trip for
             # each object: `Expect: 100-continue`) and sent in pieces of 16 KiB.
@@ -235,6 +238,14 @@ class S3Store(BucketStore):
         limited_pools(http._manager)
         http._pool_classes_by_scheme = http._manager.pool_classes_by_scheme  # for the managers of proxies, made later
         return client
+
+
+@cache
+def _descriptions(data_path: str | None) -> Any:
+    """Botocore's descriptions of services, parsed once in a process. Else each store parses them anew."""
+    from botocore.loaders import create_loader
+
+    return create_loader(data_path)
 
 
 class _Refusal(Exception):

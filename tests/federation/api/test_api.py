@@ -107,9 +107,11 @@ def test_the_names_are_exactly_these() -> None:
         *("cancel", "close", "dispatch", "index", "plan", "resume", "retry", "run", "runs"),
     }
     assert public(FederatedIndex) == {"compare", "follow", "get", "list", "result", "rollback", "tag", "untag"}
-    assert public(federation.Results) == {"count", "index", "to_dicts", "to_pandas"}
+    assert public(federation.Results) == {"chart", "count", "index", "to_dicts", "to_pandas"}
     assert public(CurvePoints) == {"count", "index", "of", "to_dicts", "to_pandas"}
-    assert public(federation.Run) == {"cancel", "curves", "is_driven", "logs", "results", "retry", "state", "wait"}
+    assert public(federation.Run) == {
+        *("cancel", "chart", "curves", "is_driven", "logs", "results", "retry", "state", "wait")
+    }
     assert public(federation.RunList) == {"count", "index", "to_dicts"}
     assert public(federation.Comparison) == {"count", "differences", "index"}
     assert [*inspect.signature(federation.open).parameters] == ["path"]
@@ -159,6 +161,9 @@ def test_results_are_a_sequence_a_table_and_flat_dictionaries(fed: Any) -> None:
     html = found._repr_html_()
     assert html.count("<tr>") == 3
     assert "0.73" in html
+    assert html.count('<img src="data:image/svg+xml;base64,') == 1
+    assert "2 of 2" in found.chart().note
+    assert found.chart()._repr_svg_().startswith("<svg xmlns=")
     assert fed.index.list(tag="nobody")._repr_html_() == "<p>0 results, revision 1</p>"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,7 +18,7 @@ from federation.index.stores import Stores
 from jobs.errors import FedmlError
 from jobs.spec import shape_of
 from regions.errors import NotFound, PermissionDenied, RegionUnreachable
-from regions.model import DryRun, GroupShortfall, Node, Region
+from regions.model import DryRun, GroupShortfall, HeldDevices, Node, Region
 from regions.nomad.resources import Resources
 from tests.federation.conftest import MemoryStore
 
@@ -73,6 +74,9 @@ class FakeRegion:
         default_factory=lambda: [Node("1", "n1", "dc1", True, 1000, 1000, frozenset({"raw_exec"}))]
     )
 
+    held: list[HeldDevices] = field(default_factory=list)
+    live_jobs: list[dict[str, Any]] = field(default_factory=list)
+
     def within(self, deadline_s: float) -> FakeRegion:
         self.deadlines_s.append(deadline_s)
         return self
@@ -94,15 +98,17 @@ class FakeRegion:
     def try_to_submit(self, unused_id: str) -> None:
         self.version()
 
-    def jobs(self, prefix: str = "", *, meta: bool = False, is_alive: bool = False) -> list[dict[str, Any]]:
-        return []
+    def jobs(self, prefix: str = "", **_: object) -> list[dict[str, Any]]:
+        return self.live_jobs
 
     def summary(self, job_id: str) -> dict[str, Any]:
         return {"Children": {"Pending": 1, "Running": 2, "Dead": 3}}
 
-    def leader(self) -> str:
+    address = "http://10.0.0.1:4646"
+
+    def leader_and_time(self) -> tuple[str, datetime | None]:
         self.version()
-        return "10.0.0.1:4647"
+        return "10.0.0.1:4647", datetime.now(UTC)
 
     def job(self, job_id: str) -> dict[str, Any]:
         if self.registered is None:
@@ -111,6 +117,9 @@ class FakeRegion:
 
     def used(self) -> dict[str, Resources]:
         return {"1": Resources(250, 100)}
+
+    def taken(self) -> tuple[dict[str, Resources], list[HeldDevices]]:
+        return self.used(), self.held
 
     def evaluations(self, job_id: str | None = None, status: str = "") -> list[dict[str, Any]]:
         return []

@@ -10,7 +10,7 @@ from federation.plan.price import price_per_hour
 from regions.model import Node, Price, Region
 from tests.federation.plan.planning import node
 
-CPU, GPU = node(node_class="cpu"), node(node_class="gpu", node_pool="ml", devices=frozenset({"nvidia/gpu/A100"}))
+CPU, GPU = node(node_class="cpu"), node(node_class="gpu", node_pool="ml", devices={"nvidia/gpu/A100": 1})
 
 
 def job(device: str = "") -> dict[str, Any]:

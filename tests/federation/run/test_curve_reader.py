@@ -48,7 +48,7 @@ class Region:
 
 
 def reader_of(region: Region, *names: str, keep: KeepBest | None = None) -> CurveReader:
-    reader = CurveReader({"us": region}, keep=keep)  # type: ignore[dict-item]
+    reader = CurveReader({"us": region}, keep=keep, slots=2)  # type: ignore[dict-item]
     for name in names:
         reader.changed("us", replace(RUNNING, id=name, job_id=f"job/{name}"))
     return reader
@@ -74,7 +74,7 @@ def test_one_that_ended_well_is_read_once_more_and_one_that_failed_no_more() -> 
     reader = reader_of(region, "a1", "a2", keep=KeepBest(1, 5))
     reader.changed("us", replace(RUNNING, client_status="complete"))
     reader.changed("us", replace(RUNNING, id="a2", client_status="failed"))
-    assert reader.read_next("us") == Measured("job/a1", 5, {"loss": 3}, 3)
+    assert reader.read_next("us") == Measured("job/a1", 5, {"loss": 3}, (3,))
     assert reader.read_next("us") is None
     assert region.calls == [("a1", 0)]
 
@@ -101,7 +101,7 @@ def test_of_a_file_that_grows_too_fast_the_newest_values_are_read() -> None:
     # With --keep-best nothing is left out before the step is reached.
     reader = reader_of(region, "a1", keep=KeepBest(1, count - 2))
     measured = None
-    while measured is None or measured.reached is None:
+    while measured is None or not measured.reached:
         measured = reader.read_next("us")
     assert measured.step == count - 1
 

@@ -16,7 +16,6 @@ from federation.run.kept_logs import (
     GOOD_TAIL_BYTES,
     STREAMS,
     KeptAttempt,
-    histories,
     keep,
     keep_histories,
     kept,
@@ -27,6 +26,7 @@ from regions.model import StoreConfig
 from regions.nomad.task_history import AllocationStory, TaskEvent, TaskStory
 from regions.storage import open_store
 from regions.storage.store import Overwrite, Store
+from tests.federation.run.helpers import histories
 
 RUN = "01936d00-0000-7000-8000-000000000000"
 TASK = TaskStory(

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import pytest
 
 from federation.run.brain.commands import KeepLogs
-from federation.run.kept_logs import histories, kept
+from federation.run.kept_logs import kept
 from federation.run.log_keeper import SAMPLE, LogKeeper
 from federation.run.redaction import Redactor
 from regions.errors import RegionUnreachable
@@ -19,6 +19,7 @@ from regions.model import Allocation, StoreConfig
 from regions.nomad.task_history import AllocationStory
 from regions.storage import open_store
 from regions.storage.store import Store
+from tests.federation.run.helpers import histories
 from tests.federation.run.test_kept_logs import STORY
 
 RUN = "01936d00-0000-7000-8000-000000000000"

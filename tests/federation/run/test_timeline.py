@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
+from federation.run.attempt_times import attempt_times
 from federation.run.kept_logs import KeptAttempt
 from federation.run.timeline import Timeline, running_at, timeline
 from regions.nomad.task_history import AllocationStory, TaskEvent, TaskStory, TaskUsage
@@ -51,7 +52,7 @@ ENTRIES = (
 @pytest.fixture
 def run() -> Timeline:
     committed = {(0, 1): _at(15), (1, 1): _at(19), (2, 2): _at(30)}
-    return timeline(ENTRIES, committed, [_kept(0, (12, 13), (13, 14.5))], {"us": 36.0, "eu": None})
+    return timeline(ENTRIES, committed, [attempt_times(_kept(0, (12, 13), (13, 14.5)))], {"us": 36.0, "eu": None})
 
 
 def test_each_attempt_waits_and_computes_and_what_nomad_told_is_preferred(run: Timeline) -> None:
@@ -93,7 +94,7 @@ def test_a_run_that_goes_on_has_open_attempts_and_no_end(run: Timeline) -> None:
 
 
 def test_an_attempt_that_never_began_only_waited() -> None:
-    failed = timeline(ENTRIES[:1], {}, [_kept(2, is_failed=True)], {"us": None, "eu": None})
+    failed = timeline(ENTRIES[:1], {}, [attempt_times(_kept(2, is_failed=True))], {"us": None, "eu": None})
     assert failed.spans[2].started_s is None
     assert failed.spans[2].computed_s == 0
 
@@ -107,7 +108,7 @@ def test_what_was_seen_of_tasks_is_held_against_what_they_asked_for() -> None:
     kept = [
         replace(_kept(0, (12, 13)), used={"task-0": used}) for used in (TaskUsage(410.0, 70.2), TaskUsage(90.0, 99.0))
     ]
-    (fit,) = timeline(ENTRIES, {}, [*kept, _kept(1, (12, 13))], {"us": None, "eu": None}).tasks
+    (fit,) = timeline(ENTRIES, {}, map(attempt_times, [*kept, _kept(1, (12, 13))]), {"us": None, "eu": None}).tasks
     assert (fit.task, fit.sampled, fit.cpu_mhz, fit.memory_mb) == ("task-0", 2, 100, 64)
     assert (fit.used_cpu_mhz, fit.used_memory_mb) == (410, 99)
     assert fit.fitting == (550, 128)
@@ -118,5 +119,5 @@ def test_a_task_that_nomad_restarted_computes_from_its_first_run_on() -> None:
     task = crashed.story.tasks["task-0"]
     events = tuple(TaskEvent(_at(second), kind, "") for second, kind in ((12, "Started"), (13, "Terminated")))
     crashed = replace(crashed, story=replace(crashed.story, tasks={"task-0": replace(task, events=events)}))
-    span = timeline(ENTRIES, {(0, 1): _at(15)}, [crashed], {"us": None}).spans[0]
+    span = timeline(ENTRIES, {(0, 1): _at(15)}, [attempt_times(crashed)], {"us": None}).spans[0]
     assert (span.waited_s, span.computed_s) == (2, 2.5)

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import pytest
-
-from federation.errors import UsageError
 from federation.run.timeline import RegionTime, Span, Timeline
-from federation.ui.run_chart import ROWS_MAX, WIDTH, chart, gantt, plot, waves
+from federation.ui.run_chart import ROWS_MAX, WIDTH, chart, gantt, picture, waves
 
 
 def _timeline(*spans: Span) -> Timeline:
@@ -43,16 +38,11 @@ def test_the_scale_stands_below_and_nothing_gives_nothing() -> None:
     assert chart(_timeline()) == []
 
 
-@pytest.mark.parametrize(("name", "begins"), [("run.svg", b"<?xml"), ("run.png", b"\x89PNG")])
-def test_a_picture_is_drawn(tmp_path: Path, name: str, begins: bytes) -> None:
-    plot(FEW, tmp_path / name, title="run 0193")
-    assert (tmp_path / name).read_bytes().startswith(begins)
-    if name.endswith("svg"):
-        assert (tmp_path / name).stat().st_size > 5000
-
-
-def test_another_ending_and_a_missing_folder_are_named(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"run\.pdf is not a valid name of a picture: it must end in \.svg or \.png"):
-        plot(FEW, tmp_path / "run.pdf", title="")
-    with pytest.raises(UsageError, match=r"no/run\.svg: can't be written"):
-        plot(FEW, tmp_path / "no" / "run.svg", title="")
+def test_the_picture_has_each_attempt_in_the_lane_of_its_region() -> None:
+    drawn = picture(FEW, label="run 0193", href=lambda span: f"/runs/0193/{span.slot}.{span.attempt}")
+    assert (drawn.drawn, drawn.of) == (3, 3)
+    assert '<a href="/runs/0193/1.1">' in drawn.svg
+    assert "slot 1, attempt 1: waited 30 s, failed: no node" in drawn.svg
+    assert 'class="r-0 f"' in drawn.svg
+    assert 'class="r-1 f pale"' in drawn.svg
+    assert ">✕</text>" in drawn.svg

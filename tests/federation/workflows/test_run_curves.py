@@ -13,9 +13,9 @@ import pytest
 from federation.result import ResultFile
 from federation.run.brain.state import Attempt, Slot
 from federation.run.brain.transitions import Phase, SlotState
-from federation.run.curve_reader import CURVES_PATH
+from federation.run.curve_reader import CURVES_PATH, EACH_S
 from federation.workflows import run_curves
-from federation.workflows.run_curves import curves
+from federation.workflows.run_curves import CurveFollower, curves
 from federation.workflows.run_reader import RunStory
 from regions.errors import NotFound, RegionUnreachable
 from regions.model import Allocation
@@ -157,3 +157,22 @@ def test_so_many_slots_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     found = curves(app_of({"us": us}, {}, Artifacts({})), story(*(slot("us", f"job/{n}") for n in range(4))))
     assert [one.slot for one in found.tasks] == [0, 1]
     assert found.problems == ("only the first 2 of 4 slots are read",)
+
+
+def test_whoever_reads_again_reads_only_what_is_new_and_a_file_that_was_written_anew() -> None:
+    files = {"a-0": b'{"step": 1, "loss": 3}\n{"step": 2, "lo'}
+    us = Region(files, [allocation("a-0", "job/0")])
+    app = app_of({"us": us}, {1: (file_of(LINES),)}, Artifacts({"artifacts/1/metrics.jsonl": LINES}))
+    follower = CurveFollower(app)
+    slots = (slot("us", "job/0"), slot("us", "job/1", SlotState.DONE))
+
+    def read() -> list[Any]:
+        return [one.metrics["loss"] for one in follower.read(story(*slots, results=(1,))).tasks]
+
+    assert read() == [((1, 3),), ((1, 3), (2, 2))]
+    files["a-0"] += b'ss": 1}\n'
+    app.result_stores = None  # what has a result doesn't change
+    assert read() == [((1, 3), (2, 1)), ((1, 3), (2, 2))]
+    files["a-0"] = b'{"step": 1, "loss": 9}\n'
+    assert read()[0] == ((1, 9),)
+    assert follower.pause_s == EACH_S

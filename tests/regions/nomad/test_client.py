@@ -510,7 +510,8 @@ def test_a_token_that_servers_can_not_read_is_refused_at_once(recorder, client, 
     assert len(recorder.seen) == 1
 
 
-def test_the_agents_clock(recorder, client):
+def test_the_agents_clock(recorder, client, reply):
+    recorder.answers["/v1/status/leader"] = [reply(body='"10.0.0.1:4647"')]
     told = client().agent_time()
     assert told is not None
     assert abs(datetime.datetime.now(datetime.UTC) - told) < datetime.timedelta(minutes=1)

@@ -56,6 +56,16 @@ def test_a_node_that_takes_no_work(change):
     assert not node_from_json(NODE | change).is_ready
 
 
+def test_healthy_devices_of_a_node():
+    instances = [{"ID": "0", "Healthy": True}, {"ID": "1", "Healthy": True}, {"ID": "2", "Healthy": False}]
+    groups = [
+        {"Vendor": "nvidia", "Type": "gpu", "Name": "A100", "Instances": instances},
+        {"Vendor": "amd", "Type": "gpu", "Name": "MI210", "Instances": None},
+    ]
+    node = node_from_json(NODE | {"NodeResources": NODE["NodeResources"] | {"Devices": groups}})
+    assert node.devices == {"nvidia/gpu/A100": 2, "amd/gpu/MI210": 0}
+
+
 def test_a_node_without_what_it_need_not_have():
     node = node_from_json(NODE | {"ReservedResources": None, "Drivers": None, "HostVolumes": None})
     assert (node.cpu_mhz, node.drivers, node.host_volumes) == (4000, frozenset(), frozenset())

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from regions.model import Node
-from regions.nomad.resources import Resources, estimated_slots, together, used_by_node
+from regions.model import HeldDevices, Node
+from regions.nomad.resources import Resources, estimated_slots, held_devices, together, used_by_node
 
 NODES = [
     Node("a", "a", "dc1", True, 1000, 1000, drivers=frozenset({"exec"})),
@@ -71,3 +71,20 @@ def test_only_allocations_that_have_not_ended_count() -> None:
 
     listed = [one("running"), one("pending"), one("complete"), one("failed"), one("lost"), one("running", "stop")]
     assert used_by_node(listed) == {"a": Resources(200, 20)}
+
+
+def test_devices_are_held_until_an_allocation_ends():
+    device = {"Vendor": "nvidia", "Type": "gpu", "Name": "A100", "DeviceIDs": ["g0", "g1"]}
+    stub = {
+        "ID": "a",
+        "NodeID": "n",
+        "JobID": "train/1",
+        "Namespace": "ml",
+        "ClientStatus": "running",
+        "DesiredStatus": "run",
+        "AllocatedResources": {"Tasks": {"main": {"Devices": [device]}, "log": {"Devices": None}}},
+    }
+    ended = [stub | {"ClientStatus": status} for status in ("complete", "failed", "lost")]
+    assert held_devices([stub, *ended, stub | {"DesiredStatus": "stop"}, stub | {"AllocatedResources": None}]) == [
+        HeldDevices("n", "a", "train/1", "ml", "nvidia/gpu/A100", ("g0", "g1"))
+    ]

@@ -159,7 +159,7 @@ class TestAzureStore(OwnStore):
 
 
 def test_every_built_in_backend_has_its_suite() -> None:
-    suites = {suite.__name__.removeprefix("Test") for suite in StoreConformance.__subclasses__()}
+    suites = {suite.__name__.removeprefix("Test") for suite in OwnStore.__subclasses__()}
     assert {backend.store.partition(":")[2] for backend in own_backends().values()} <= suites
 
 

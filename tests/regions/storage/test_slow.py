@@ -22,7 +22,7 @@ from regions.storage.sdk_store import Page
 from regions.storage.store import ObjectInfo
 from tests.emulators.hostile import BROKEN, DRIPPING, ENDLESS, Way, answer, hostile_server
 
-DEADLINE_S = 0.6
+DEADLINE_S = 0.3
 VENDORS = {
     "s3": StoreConfig("s3://bucket", location="us-east-1", anonymous=True),
     "gcs": StoreConfig("gs://bucket", anonymous=True),

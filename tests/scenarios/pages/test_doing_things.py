@@ -14,7 +14,12 @@ from tests.scenarios.project import Project
 
 def test_what_was_planned_is_dispatched_and_promoted(browser: Browser, project: Project) -> None:
     job = project.job("promoted")
-    with served(project.root / "fedml.toml") as pages, visiting(browser, pages) as page:
+    proxied = Settings(user_header="X-Forwarded-User")
+    signed_in = {"X-Forwarded-User": "ann@example.com"}
+    with (
+        served(project.root / "fedml.toml", proxied) as pages,
+        visiting(browser, pages, extra_http_headers=signed_in) as page,
+    ):
         page.goto(f"{pages.root}/plan?job={job}")
         page.get_by_label("Slots", exact=True).fill("2")
         page.get_by_label("Version").fill("7")
@@ -32,9 +37,8 @@ def test_what_was_planned_is_dispatched_and_promoted(browser: Browser, project: 
             page.get_by_label("Why").fill("looks better")
             page.get_by_role("button", name="Point a tag").click()
             expect(page).to_have_url(re.compile(f"/results/{result}$"))
-        assert [move["reason"] for move in project.ran("index", "tag", "shown", "--json").json["history"]] == [
-            "looks better"
-        ] * 2
+        moves = project.ran("index", "tag", "shown", "--json").json["history"]
+        assert [(move["author"], move["reason"]) for move in moves] == [("ann@example.com", "looks better")] * 2
 
         page.goto(f"{pages.root}/do/rollback?tag=shown")
         expect(page.locator("main")).to_contain_text(f"It would point to {first[:8]}")

@@ -219,6 +219,19 @@ def test_show_as_json_holds_records_and_runs(filled: Project, cli: Cli) -> None:
     assert result["record"]["files"][0]["path"] == "model.bin"
 
 
+@pytest.mark.parametrize("command", [("list", "--run", "run-1", "--state", "committed"), ("compare", "aaaa", "bbbb")])
+def test_results_are_drawn(filled: Project, cli: Cli, command: tuple[str, ...], tmp_path: Path) -> None:
+    code, out, err = cli(*command, "--plot", str(tmp_path / "results.svg"))
+
+    assert code == 0, err
+    assert out
+    assert f"Drawn: {tmp_path / 'results.svg'} (2 of 2)" in err
+    assert "2 of 2" in (tmp_path / "results.svg").read_text(encoding="utf-8")
+    code, out, err = cli(*command, "--plot", str(tmp_path / "results.pdf"))
+    assert (code, out) == (1, "")
+    assert "it must end in .svg" in err
+
+
 @pytest.mark.parametrize("command", ["show", "get"])
 def test_what_is_not_there_is_told(filled: Project, cli: Cli, command: str) -> None:
     code, out, err = cli(command, "zzz")

@@ -145,8 +145,8 @@ def test_a_file_that_cannot_be_written(
     index = open_index(filled, cache="cache")
 
     assert_it_works(index, make_record)
-    assert index._catalog is not None
-    assert index._catalog.path is None
+    assert index._local.is_open
+    assert index._local.path is None
 
 
 def test_what_a_file_that_cannot_be_written_tells_is_used(

@@ -583,7 +583,7 @@ def test_nothing_is_entered_into_half_a_rebuild(full: Clouds, nowhere: Path, mon
     """Broken off, a rebuild from a checkpoint goes on from the checkpoint, and nobody writes meanwhile."""
     monkeypatch.setattr("federation.index.maintenance.rebuild.Log", lambda *a, **k: Log(*a, **k, patience_s=0))
     full.index.tag("production", full.index.query(run="run-1")[-1].alloc_id)
-    assert write_checkpoint(full.home, full.index._catalog.path) == ""
+    assert write_checkpoint(full.home, full.index._local.path) == ""
     before = seen(full.index)
     lose(full, "index/log/")
     for writes in (0, 2):

@@ -94,7 +94,7 @@ def change_copy(clouds: Clouds, record: ResultRecord) -> None:
 
 def checkpoint_of_another_log(clouds: Clouds, _: ResultRecord) -> None:
     catalog = clouds.root / "another.sqlite"
-    shutil.copy(clouds.index._catalog.path, catalog)
+    shutil.copy(clouds.index._local.path, catalog)
     with closing(sqlite3.connect(catalog, isolation_level=None)) as db:
         db.execute("UPDATE position SET sha256 = ?", ("f" * 64,))
     clouds.home.put(checkpoint_key(5), gzip.compress(catalog.read_bytes()))
@@ -178,7 +178,7 @@ def test_nothing_is_wrong_where_nothing_is(clouds: Clouds, record: ResultRecord)
 
 def test_a_checkpoint_of_another_version_of_fedml_is_not_a_fault(clouds: Clouds, record: ResultRecord) -> None:
     catalog = clouds.root / "older.sqlite"
-    shutil.copy(clouds.index._catalog.path, catalog)
+    shutil.copy(clouds.index._local.path, catalog)
     with closing(sqlite3.connect(catalog, isolation_level=None)) as db:
         db.execute("PRAGMA user_version = 1")
     clouds.home.put(checkpoint_key(5), gzip.compress(catalog.read_bytes()))

@@ -66,8 +66,8 @@ def running(slot: int) -> Allocation:
     return Allocation(f"a-{slot}", f"train/dispatch-{slot}", "model", 0, "n", "n-1", "running", "run")
 
 
-def measured(slot: int, loss: float) -> ev.Measured:
-    return ev.Measured(f"train/dispatch-{slot}", 5, {"loss": loss}, loss)
+def measured(slot: int, *losses: float) -> ev.Measured:
+    return ev.Measured(f"train/dispatch-{slot}", 5, {"loss": losses[-1]}, losses)
 
 
 def stops(commands: Sequence[cmd.Command]) -> list[str]:
@@ -114,13 +114,13 @@ def test_of_equals_the_lower_slot_stays_and_a_nan_is_worst() -> None:
     table = Table()
     table.reach({3: 0.5, 2: 0.5, 1: 0.5, 0: math.nan})
     assert table.states == "stopped open open stopped"
-    table = Table(replace(ONE, keep_best=KeepBest(1, 5, "auc", "max")))
+    table = Table(replace(ONE, keep_best=KeepBest(1, 0, "auc", "max")))
     table.reach({0: -math.inf, 1: math.nan, 2: math.inf})
     assert table.states == "stopped stopped open open", "one that hasn't reached the step is left alone"
 
 
 def test_a_slot_that_is_done_keeps_its_place() -> None:
-    table = Table(replace(ONE, results="none", keep_best=KeepBest(1, 5)))
+    table = Table(replace(ONE, results="none", keep_best=KeepBest(1, 0)))
     table.reach({0: 0.1})
     well = replace(running(0), client_status="complete", tasks={"t": TaskState("dead", False, exit_code=0)})
     table.step(ev.AllocationChanged("us", well))
@@ -129,7 +129,7 @@ def test_a_slot_that_is_done_keeps_its_place() -> None:
     assert table.states == "done stopped open open"
 
 
-@pytest.mark.parametrize("manifest", [replace(ONE, keep_best=None), replace(ONE, keep_best=KeepBest(1, 5))])
+@pytest.mark.parametrize("manifest", [replace(ONE, keep_best=None), replace(ONE, keep_best=KeepBest(1, 0))])
 def test_an_attempt_that_ended_well_keeps_its_result(manifest: Manifest) -> None:
     """Its record isn't in the index yet: the rule would throw away a result that costs nothing more."""
     table = Table(manifest, stop_when=over if manifest.keep_best is None else None)
@@ -208,3 +208,22 @@ def test_what_others_wrote_is_obeyed_and_not_written_again() -> None:
     assert stops(table.out) == ["train/dispatch-0"]
     table.reach({0: 0.3})
     assert [c for entry in table.log for c in entry if isinstance(c, Measure | Fail) and c.slot == 0] == []
+
+
+def test_slots_are_halved_at_each_step_and_a_restart_goes_on_with_what_is_known() -> None:
+    manifest = replace(ONE, keep_best=KeepBest(1, 5))
+    table = Table(manifest)
+    table.reach({0: 0.3, 1: 0.1, 2: 0.4, 3: 0.2})
+    assert table.states == "stopped open stopped open"
+    again = Brain(manifest)
+    for entry in table.log:
+        again.step(ev.Appended(entry, is_replay=True))
+    again.step(ev.Resumed({}))
+    again.step(ev.Tick(1.0))
+    out = again.step(measured(1, 0.1, 0.09))
+    assert [c for one in out if isinstance(one, cmd.Append) for c in one.changes] == [Measure(1, 1, "0.09", 1)]
+    again.step(ev.Appended((Measure(1, 1, "0.09", 1),)))
+    (written,) = [one for one in again.step(measured(3, 0.2, 0.05)) if isinstance(one, cmd.Append)]
+    (stopped,) = [one for one in again.step(ev.Appended(written.changes)) if isinstance(one, cmd.Append)]
+    reason = "--keep-best 1: loss is 0.09 at step 10, and better in 1 other slot"
+    assert stopped.changes == (Fail(1, 1, Cause.RULE, reason),)

@@ -214,11 +214,13 @@ class World:
         """What the curve readers of all coordinators see of its running children, sooner or later. It is the same each time."""
         if not (self.stop_when or self.manifest.keep_best) or region.cut in UNANSWERED:
             return
+        keep = self.manifest.keep_best
         for child in region.children.values():
+            rungs = len(keep.rungs(self.manifest.slots)) if keep else 0
             if child.status == "running" and self.faults.rng("measured").random() < KINDS["measured"]:
                 loss = self.loss(child.slot)
                 for seat in self.seats:
-                    event = ev.Measured(child.id, 5, {"loss": loss}, loss if self.manifest.keep_best else None)
+                    event = ev.Measured(child.id, 5, {"loss": loss}, (loss,) * rungs)
                     self.later(self._delay(), lambda seat=seat, event=event: self._give(seat, event))  # type: ignore[misc]
 
     def loss(self, slot: int) -> float:

@@ -1,0 +1,51 @@
+"""How pages read the index: as it is now, asked of the home once for all viewers, or as it was at a revision."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from federation.index.reader import Reader
+from federation.index.time_travel import revision_at
+from federation.web.pasts import View
+from federation.web.query import Query
+from federation.web.site import Site
+
+LOOK_EVERY_S = 1.0
+LIVE_PAUSE_S = 3.0
+COST = "New entries of the index are asked for about once a second, for all viewers together"
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """An index to read, and how true it is. `at` is the revision that the address asks for, 0 for the present."""
+
+    index: Reader
+    head: int
+    """The newest revision."""
+    at: int
+    as_of: str
+    problem: str
+
+    @property
+    def option(self) -> str:
+        """What makes a command read the same."""
+        return f" --at {self.at}" if self.at else ""
+
+
+def reading(site: Site, query: Query) -> Reading:
+    """The index that an address asks for (`revision=` a number, or a time with a zone). Raises what commands raise for an index
+    that is lost, is being rebuilt, or can't be reached and was never read."""
+    site.opened(lambda app: app.index)
+    index = site.app.index
+    known = site.shared.get(
+        "index", lambda: index.ask(lambda catalog: catalog.position().number), max_age_s=LOOK_EVERY_S
+    )
+    head = index.ask_again(lambda catalog: catalog.position().number)
+    as_of = datetime.fromtimestamp(known.at, UTC).isoformat() if known.problem else ""
+    problem = str(known.problem) if known.problem else ""
+    when = query.text("revision")
+    at = index.ask_again(lambda catalog: revision_at(catalog, when, index.now())) if when else head
+    if at != head:
+        return Reading(site.pasts.at(index, at), head, at, as_of, problem)
+    return Reading(View(index.ask_again, index.entry, head), head, 0, as_of, problem)

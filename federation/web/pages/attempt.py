@@ -1,0 +1,250 @@
+"""The page of one attempt: the lifecycle of its tasks, their events, what they take, and what they write."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import cast
+from urllib.parse import quote, urlsplit
+
+from starlette.requests import Request
+
+from federation.charts.bars import Bar, bars
+from federation.charts.lifecycle import Task, lifecycle
+from federation.charts.plane import Mark, Series, line
+from federation.charts.states import region_class
+from federation.charts.svg import Chart
+from federation.errors import UsageError
+from federation.text import in_words
+from federation.ui.slot_failures import params_text
+from federation.web.page import Link, Live, Page, PageRoute
+from federation.web.pages.run_attempts import href_of, seconds_after, state_of
+from federation.web.query import Query
+from federation.web.run_now import RunNow, run_now
+from federation.web.shared import Known
+from federation.web.site import Site
+from federation.workflows.attempt_story import (
+    TAIL_BYTES,
+    AttemptStory,
+    Kind,
+    OneAllocation,
+    attempt_of,
+    attempt_story,
+    tail,
+)
+from jobs.errors import FedmlError
+from regions.model import Region
+from regions.nomad.task_history import TaskStory
+
+READ_EVERY_S = 2.0
+SETTLED_EVERY_S = 30.0
+SAMPLES_MAX = 500
+EVENTS_MAX = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """One stream of one task, as the page shows it."""
+
+    task: str
+    kind: Kind
+    text: str
+    is_kept: bool
+    problem: str = ""
+
+
+def view(site: Site, request: Request) -> Page:
+    """Reads the attempt, once for all viewers."""
+    query, path = Query(request), request.path_params
+    run = site.runs.find(path["run"]).run
+    slot, number = _whole(path["slot"]), _whole(path["attempt"])
+    now = run_now(site, run).value
+    attempt = attempt_of(now.story, slot, number)
+    known = _read(site, now, slot, number)
+    story = known.value
+    chosen = _chosen(story, query.text("alloc"))
+    tasks = chosen.story.tasks if chosen is not None else {}
+    log = _log(site, query, attempt.region, chosen) if chosen is not None and tasks else None
+    pictures = _pictures(site, known, chosen)
+    span = next((one for one in now.timeline.spans if (one.slot, one.attempt) == (slot, number)), None)
+    facts = [("parameters", params_text(now.story.parameters(slot))), ("region", attempt.region)]
+    if chosen is not None:
+        facts.append(("node", chosen.story.node_name))
+    if span is not None:
+        facts.append(("waited", in_words(span.waited_s)))
+        facts.append(("computed", in_words(span.computed_s) if span.computed_s else ""))
+    view = {
+        "run": run,
+        "state": state_of(now, span) if span is not None else str(attempt.phase),
+        "slot": slot,
+        "attempt": attempt,
+        "others": [(one.number, href_of(run, slot, one.number)) for one in now.story.slots[slot].attempts],
+        "facts": [(name, text) for name, text in facts if text],
+        "why": attempt.reason or attempt.failing,
+        "cause": str(attempt.cause or ""),
+        "story": story,
+        "chosen": chosen,
+        "tasks": tasks,
+        "events": _events(tasks),
+        "log": log,
+        "tail_kb": TAIL_BYTES // 1024,
+        "ui_href": _ui_href(site.app.config.regions.get(attempt.region), chosen),
+    }
+    return Page(
+        "attempt.html",
+        f"Slot {slot}, attempt {number}",
+        view,
+        section="Runs",
+        crumbs=(Link("Runs", "/runs"), Link(f"Run {run[-8:]}", f"/runs/{run}")),
+        document=lambda: _document(run, story, log),
+        charts=pictures,
+        command=f"fedml runs logs {run} {slot}" + (f" --task {log.task} --{log.kind}" if log else ""),
+        live=Live(
+            (repr(story), log, view["state"], len(pictures)),
+            READ_EVERY_S,
+            f"While anybody looks: at most four requests to {attempt.region} each {READ_EVERY_S:g} s." if chosen and
+            chosen.is_running else "",
+        ),
+        as_of=datetime.fromtimestamp(known.at, UTC).isoformat(timespec="seconds"),
+        problem=known.problem.message if known.problem is not None else "",
+    )  # fmt: skip
+
+
+def _whole(text: str) -> int:
+    if not text.isdecimal() or len(text) > 9:
+        raise UsageError(f"{text!r} in the address is not a number")
+    return int(text)
+
+
+def _read(site: Site, now: RunNow, slot: int, number: int) -> Known[AttemptStory]:
+    attempt = now.story.slots[slot].attempts[0]
+    attempt = next(one for one in now.story.slots[slot].attempts if one.number == number)
+    if attempt.region in site.app.config.regions:
+        site.opened(lambda app: app.client(attempt.region))
+    every_s = READ_EVERY_S if attempt.is_open and not now.row.closed else SETTLED_EVERY_S
+    key = ("attempt", now.row.run, slot, number)
+    return site.shared.get(key, lambda: attempt_story(site.app, now.story, slot, number), max_age_s=every_s)
+
+
+def _chosen(story: AttemptStory, alloc_id: str) -> OneAllocation | None:
+    """The allocation of the address, else one that failed, else the first."""
+    every = story.allocations
+    named = [one for one in every if one.story.id == alloc_id]
+    bad = [one for one in every if one.story.client_status in ("failed", "lost")]
+    return next(iter((*named, *bad, *every)), None)
+
+
+def _log(site: Site, query: Query, region: str, chosen: OneAllocation) -> Log:
+    """The stream of the address: else of the task that failed or that is a main one, stderr of one that failed."""
+    tasks = chosen.story.tasks
+    failed = next((name for name, task in tasks.items() if task.is_failed), "")
+    main = next((name for name, task in tasks.items() if not task.hook), next(iter(tasks)))
+    task = query.choice("task", tuple(tasks), failed or main)
+    kind = cast("Kind", query.choice("stream", ("stdout", "stderr"), "stderr" if tasks[task].is_failed else "stdout"))
+    if chosen.is_kept:
+        return Log(task, kind, chosen.output.get(task, {}).get(kind, "")[-TAIL_BYTES:], True)
+    key = ("tail", chosen.story.id, task, kind)
+    try:
+        read = site.shared.get(
+            key, lambda: tail(site.app, region, chosen.story.id, task, kind), max_age_s=READ_EVERY_S / 2
+        )
+    except FedmlError as error:
+        return Log(task, kind, "", False, error.message)
+    return Log(task, kind, read.value, False, read.problem.message if read.problem is not None else "")
+
+
+def _pictures(site: Site, known: Known[AttemptStory], chosen: OneAllocation | None) -> dict[str, Chart]:
+    if chosen is None:
+        return {}
+    tasks = chosen.story.tasks
+    drawn = [
+        Task(name, _state(task), task.hook, task.is_sidecar, f"{name}: {_state(task)}") for name, task in tasks.items()
+    ]
+    pictures = {"lifecycle": lifecycle(drawn)}
+    used = {name: taken for name, taken in chosen.used.items() if name in tasks}
+    if used:
+        pictures["cpu"] = bars(
+            [Bar(name, taken.cpu_mhz, float(tasks[name].cpu_mhz), "MHz") for name, taken in used.items()]
+        )
+        pictures["memory"] = bars(
+            [Bar(name, taken.memory_mb, float(tasks[name].memory_mb), "MB") for name, taken in used.items()]
+        )
+    samples = _samples(site, known, chosen)
+    if len(samples) > 1:
+        for what, value in (("cpu over time", "cpu_mhz"), ("memory over time", "memory_mb")):
+            begun_s = samples[0][0]
+            series = [
+                Series(
+                    name,
+                    [Mark(at - begun_s, getattr(seen[name], value)) for at, seen in samples if name in seen],
+                    region_class(order),
+                )
+                for order, name in enumerate(tasks)
+            ]
+            unit = "MHz" if value == "cpu_mhz" else "MB"
+            kept = [one for one in series if one.marks]
+            pictures[what] = line(kept, y_label=unit, x_label="since somebody looked", x_format=in_words, log=False)
+    return pictures
+
+
+def _samples(site: Site, known: Known[AttemptStory], chosen: OneAllocation) -> list[tuple[float, Mapping[str, object]]]:
+    """What the tasks took each time that somebody looked."""
+    key = ("usage", chosen.story.id)
+    samples = site.shared.get(key, lambda: cast("list[tuple[float, Mapping[str, object]]]", []), max_age_s=float("inf"))
+    if chosen.is_running and chosen.used and (not samples.value or samples.value[-1][0] < known.at):
+        samples.value.append((known.at, chosen.used))
+        del samples.value[:-SAMPLES_MAX]
+    return list(samples.value)
+
+
+def _state(task: TaskStory) -> str:
+    """How a task stands, as charts name it."""
+    if task.state != "dead":
+        return "running" if task.state == "running" else "waiting"
+    if task.is_failed:
+        return "failed"
+    return "done" if task.started else "cancelled"
+
+
+def _events(tasks: Mapping[str, TaskStory]) -> Sequence[tuple[str, str, str, str, str]]:
+    """(time, how long after the first event, task, type, text) of all tasks, by time."""
+    every = [(event.time, name, event.type, event.text) for name, task in tasks.items() for event in task.events]
+    found = sorted(every)[-EVENTS_MAX:]
+    begun = found[0][0] if found else ""
+    return [(time, seconds_after(time, begun), *rest) for time, *rest in found]  # type: ignore[misc]
+
+
+def _ui_href(region: Region | None, chosen: OneAllocation | None) -> str:
+    """The allocation in its region's own Nomad UI; empty where fedml.toml has no address that a browser opens."""
+    if region is None or chosen is None or not region.addresses:
+        return ""
+    address = region.addresses[0].rstrip("/")
+    if urlsplit(address).scheme not in ("http", "https"):
+        return ""
+    return f"{address}/ui/allocations/{quote(chosen.story.id, safe='')}?region={quote(region.nomad_region, safe='')}"
+
+
+def _document(run: str, story: AttemptStory, log: Log | None) -> dict[str, object]:
+    attempt = story.attempt
+    return {
+        "run": run,
+        "slot": story.slot,
+        "attempt": attempt.number,
+        "region": attempt.region,
+        "job_id": attempt.job_id,
+        "cause": attempt.cause,
+        "reason": attempt.reason,
+        "allocations": [
+            {
+                **asdict(one.story),
+                "is_kept": one.is_kept,
+                "used": {name: asdict(used) for name, used in one.used.items()},
+            }
+            for one in story.allocations
+        ],
+        "log": asdict(log) if log is not None else None,
+    }
+
+
+ROUTES = (PageRoute("/runs/{run}/slots/{slot}/{attempt}", view),)

@@ -1,0 +1,66 @@
+"""The table of results as pages show it: the columns of `fedml index list`, with links."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from federation.index import Row
+from federation.index.query.fields import Field, written_name
+from federation.ui.index_table import Column as TextColumn
+from federation.ui.index_table import Short, shown_columns
+from federation.web.table import Cell, Column, Kind, Table
+from federation.web.table import Row as TableRow
+from federation.web.templates import segment
+
+_KINDS: dict[str, Kind] = {"state": "state", "alloc_id": "id", "run": "id", "committed": "time", "created": "time"}
+
+
+def result_table(
+    rows: Sequence[Row],
+    fields: Sequence[Field] | None = None,
+    *,
+    short: Short,
+    sorted_by: Sequence[Field] = (),
+    revision: str = "",
+) -> Table:
+    """The rows in the columns of the command; the result's ID comes first. `revision`: that of the page's address, which links
+    keep."""
+    columns = shown_columns(rows, fields, short=short, sorted_by=sorted_by)
+    own = next((column for column in columns if column.field == "alloc_id"), None)
+    if own is not None:
+        columns = [own, *(column for column in columns if column is not own)]
+    heads = [
+        Column(visible, _KINDS.get(column.field, "number" if column.is_number else "text"), sort=written(column.field))
+        for column in columns
+        for visible in (column.heading,)
+    ]
+    at = f"?revision={segment(revision)}" if revision else ""
+    lines = [
+        TableRow(row.alloc_id, [_cell(column, row) for column in columns], href=f"/results/{segment(row.alloc_id)}{at}")
+        for row in rows
+    ]
+    return Table(heads, lines, name="results", is_selectable=True)
+
+
+def written(field: str) -> str:
+    """A column's field as `--sort` and `--where` write it."""
+    kind, _, name = field.partition(".")
+    return written_name(kind.removesuffix("s"), name) if kind in ("metrics", "params") and name else field
+
+
+def _cell(column: TextColumn, row: Row) -> Cell:
+    kind, _, name = column.field.partition(".")
+    text = column.cell(row)
+    if kind in ("metrics", "params") and name:
+        return Cell("" if text == "-" else text, (row.metrics if kind == "metrics" else row.params).get(name, ""))
+    value = getattr(row, column.field, text)
+    cell = Cell(text, ", ".join(value) if isinstance(value, tuple) else value)
+    match column.field:
+        case "run":
+            return replace(cell, href=f"/runs/{segment(row.run)}")
+        case "created" | "committed":
+            return replace(cell, text=str(value))
+        case "state":
+            return replace(cell, state=row.state)
+    return cell

@@ -1,0 +1,47 @@
+"""Commands that pages start."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from federation.config.load import load
+from federation.errors import UsageError
+from federation.web.deeds import Deeds, command_text
+
+
+@pytest.fixture
+def deeds(tmp_path: Path) -> Deeds:
+    (tmp_path / "fedml.toml").write_text(
+        '[federation]\nhome = "file://home"\n[regions.us]\naddresses = ["http://127.0.0.1:9"]\n'
+        '[regions.us.datacenters.dc1]\nstore = "file://us"\n'
+    )
+    return Deeds(load(tmp_path / "fedml.toml"))
+
+
+def test_a_form_that_is_sent_twice_starts_one_command(deeds: Deeds) -> None:
+    first = deeds.start("ab" * 8, ["index", "list"], "ann@home")
+    assert deeds.start("ab" * 8, ["index", "untag", "x"], "eve@elsewhere") is first
+    assert first.process.wait() == 0
+    assert first.command == "fedml index list"
+
+
+def test_its_output_and_exit_code_are_kept(deeds: Deeds) -> None:
+    deed = deeds.start("cd" * 8, ["index", "show", "nothing-of-this-name"], "ann@home")
+    deed.process.wait()
+    assert deed.code == 1
+    assert "the index has no result, version or tag 'nothing-of-this-name'" in deed.output()
+    assert stat.S_IMODE(deed.output_file.stat().st_mode) & 0o077 == 0
+
+
+def test_a_command_of_another_fedml_ui_is_unknown(deeds: Deeds) -> None:
+    with pytest.raises(UsageError, match="started no such command"):
+        deeds.get("00" * 8)
+
+
+def test_the_command_line_can_be_pasted(deeds: Deeds) -> None:
+    assert command_text(["index", "note", "--", "8f14e45f", "it's; $(id)"]) == (
+        """fedml index note -- 8f14e45f 'it'"'"'s; $(id)'"""
+    )
