@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from federation.app import App
@@ -22,7 +22,6 @@ from federation.workflows.run_reader import RunStory
 from federation.workflows.runs import Runs
 from jobs.code_run import CURVES_FILE
 from jobs.errors import FedmlError
-from jobs.frozen import field, frozen
 from jobs.params.values import Value
 from regions.errors import NotFound
 from regions.model import Allocation
@@ -38,7 +37,7 @@ READ_S = 15.0
 PLACES_AT_ONCE = 8
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class TaskCurves:
     """The curves of one allocation."""
 
@@ -49,7 +48,7 @@ class TaskCurves:
     state: str
     """As that of the slot, or `running`."""
     params: Mapping[str, Value]
-    metrics: Mapping[str, Sequence[Point]] = field(factory=dict)
+    metrics: Mapping[str, Sequence[Point]] = field(default_factory=dict)
     """At most 500 points of each metric."""
     lines: int = 0
     skipped: int = 0
@@ -58,7 +57,7 @@ class TaskCurves:
     """False where only the end of a large file was read."""
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class RunCurves:
     """The curves of a run, by slot. `problems`: what couldn't be read, and why."""
 
@@ -182,6 +181,12 @@ def watch_curves(app: App, run: str, show: Callable[[RunCurves], None], *, sleep
         if row.state in RUN_STATES_CLOSED:
             return row
         sleep(follower.pause_s)
+
+
+def result_curves(app: App, row: Row) -> RunCurves:
+    """The curves in a result's artifact."""
+    found, problem = _of_result(app, row, TaskCurves(row.slot, row.attempt, row.region, row.alloc_id, row.state, {}))
+    return RunCurves(found, (problem,) if problem else ())
 
 
 def _of_result(app: App, row: Row, task: TaskCurves) -> Read:
