@@ -73,6 +73,11 @@ def as_dict(one: Any) -> dict[str, Any]:
     return {name: getattr(one, name) for name in one.__match_args__}
 
 
+def defaults_of(kind: object) -> dict[str, Any]:
+    """The names of a frozen class's fields with their defaults; empty for anything else."""
+    return {name: one.default for name, one in getattr(kind, "__dict__", {}).get(_FIELDS, {}).items()}
+
+
 def _as_field(given: Any) -> _Field:
     if hasattr(given, "default_factory"):
         raise TypeError("a field of a frozen class is described by jobs.frozen.field")

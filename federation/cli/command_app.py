@@ -6,7 +6,6 @@ import copy
 import functools
 import inspect
 from collections.abc import Callable
-from dataclasses import fields, is_dataclass
 from typing import Annotated, Any, get_type_hints
 
 import typer
@@ -14,6 +13,7 @@ from typer.models import OptionInfo
 
 from federation.cli.help_page import GENERAL, Command, CommandGroup
 from federation.output.streams import Verbosity, set_verbosity
+from jobs.frozen import defaults_of
 
 VerboseOption = Annotated[
     bool,
@@ -31,7 +31,7 @@ QuietOption = Annotated[
 
 
 class CommandApp(typer.Typer):
-    """A group of commands, whose functions may have dataclasses of options among their parameters."""
+    """A group of commands, whose functions may have frozen classes of options among their parameters."""
 
     def __init__(self, **settings: Any) -> None:
         defaults: dict[str, Any] = {"cls": CommandGroup, "add_completion": False, "rich_markup_mode": None}
@@ -49,12 +49,12 @@ class CommandApp(typer.Typer):
 
 
 def grouped(command: Callable[..., None]) -> Callable[..., None]:
-    """Returns the command with one option for each field of the dataclasses among its parameters, and `-v` and `-q`.
+    """Returns the command with one option for each field of the frozen classes among its parameters, and `-v` and `-q`.
 
-    A dataclass may name the `HEADING` under which the help shows its options.
+    Such a class may name the `HEADING` under which the help shows its options.
     """
     hints = get_type_hints(command, include_extras=True)
-    groups = {name: kind for name, kind in hints.items() if is_dataclass(kind) and isinstance(kind, type)}
+    groups = {name: kind for name, kind in hints.items() if defaults_of(kind)}
     flat: list[inspect.Parameter] = []
     for parameter in inspect.signature(command).parameters.values():
         kind = groups.get(parameter.name)
@@ -65,7 +65,7 @@ def grouped(command: Callable[..., None]) -> Callable[..., None]:
     def flattened(*, verbose: bool, quiet: bool, **values: Any) -> None:
         choose_verbosity(verbose=verbose, quiet=quiet)
         for name, kind in groups.items():
-            values[name] = kind(**{field.name: values.pop(field.name) for field in fields(kind)})
+            values[name] = kind(**{field: values.pop(field) for field in defaults_of(kind)})
         command(**values)
 
     flattened.__signature__ = inspect.Signature(flat)  # type: ignore[attr-defined]
@@ -92,7 +92,7 @@ def choose_verbosity(*, verbose: bool, quiet: bool) -> None:
 def _fields(group: type) -> list[inspect.Parameter]:
     hints = get_type_hints(group, include_extras=True)
     heading = getattr(group, "HEADING", "")
-    return [_keyword(field.name, _under(heading, hints[field.name]), field.default) for field in fields(group)]
+    return [_keyword(name, _under(heading, hints[name]), default) for name, default in defaults_of(group).items()]
 
 
 def _under(heading: str, annotation: Any) -> Any:

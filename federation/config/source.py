@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -39,7 +38,7 @@ class Source:
     def value(self, target: type[T], table: Table, **made: Any) -> T:
         """Builds a `target` from the table's keys that have the names of its fields. `made` holds the fields that need more
         than the table's own key."""
-        names = {field.name for field in fields(target)} & type(table).model_fields.keys() - made.keys()  # type: ignore[arg-type]
+        names = {*target.__match_args__} & type(table).model_fields.keys() - made.keys()  # type: ignore[attr-defined]
         return target(**{name: self.plain(getattr(table, name)) for name in names}, **made)
 
     def plain(self, value: Any, key: str = "") -> Any:

@@ -88,7 +88,6 @@ def _in_turn(
     found = []
     for _ in range(RUNS + 1):
         environ = {**os.environ, **task, "NOMAD_ALLOC_ID": secrets.token_hex(8)}
-        environ.pop("PYTHONDONTWRITEBYTECODE", None)  # a user's Python keeps what it compiled
         found.append((_process(ours, environ, folder), _process(theirs, environ, folder)))
     pairs = found[1:]
     return (

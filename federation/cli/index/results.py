@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
@@ -11,6 +11,7 @@ import typer
 
 from federation.cli.index.options import AtOption, JobNameOption, OfflineOption, ResultArgument, as_of, reader, reading
 from federation.cli.options.common import AllowStoreOption, ConfigOption, JsonOption
+from jobs.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,7 +37,7 @@ def register(app: typer.Typer) -> None:
         app.command()(command)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FilterOptions:
     """Which results are listed."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -10,6 +9,7 @@ import typer
 
 from federation.cli.options import common
 from federation.cli.options.planning import ParameterOptions
+from jobs.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from federation.workflows.run_code import CodeAsk
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CodeOptions:
     """Options that say which code runs."""
 
@@ -76,7 +76,7 @@ class CodeOptions:
     ] = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NeedsOptions:
     """Options that say what a slot needs."""
 
@@ -150,7 +150,7 @@ class NeedsOptions:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CodeRegionOptions:
     """Options that say where it runs."""
 
@@ -164,7 +164,7 @@ class CodeRegionOptions:
     dry_run: common.DryRunOption = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CodeSlotOptions(ParameterOptions):
     """Options for slots and their parameters, which may have any name."""
 

@@ -1,7 +1,6 @@
 """Groups of options: each is declared once, and a command gets it as one value."""
 
 import ast
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +13,7 @@ from federation.cli.command_app import CommandApp
 PARAMETERS_MAX = 12
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Size:
     """A group."""
 
