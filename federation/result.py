@@ -140,7 +140,7 @@ class ResultRecord:
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready; NaN and infinities, which JSON lacks, as `{"$float": "nan"}`."""
         data = as_dict(self) | {"format": RECORD_FORMAT, "key": as_dict(self.key), "metrics": self.written_metrics}
-        data["files"] = list(map(as_dict, self.files))
+        data["files"] = tuple(map(as_dict, self.files))
         if self.prefix is None:
             del data["prefix"]
         for file in data["files"]:

@@ -32,7 +32,7 @@ def field(*, default: Any = _UNSET, factory: Callable[[], Any] = _UNSET, compare
 
 
 if TYPE_CHECKING:
-    from typing import dataclass_transform
+    from typing import dataclass_transform  # novermin - only for mypy
 else:  # nodes may have an older Python
 
     def dataclass_transform(**_: Any) -> Callable[[T], T]:
@@ -43,7 +43,9 @@ else:  # nodes may have an older Python
 def frozen(cls: type[T]) -> type[T]:
     """Makes the annotated names of the class its fields."""
     kinds = cls.__dict__.get("__annotations__", {})  # noqa: RUF063 - `inspect` takes a while to import
-    own = {name: _as_field(cls.__dict__.get(name, _UNSET)) for name, kind in kinds.items() if "ClassVar" not in kind}
+    own = {
+        name: _as_field(cls.__dict__.get(name, _UNSET)) for name, kind in kinds.items() if "ClassVar" not in str(kind)
+    }
     fields: dict[str, _Field] = {}
     for base in cls.__mro__[:0:-1]:
         fields |= base.__dict__.get(_FIELDS, {})

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 import federation.cli
 from federation.cli.command_app import CommandApp
+from jobs.frozen import frozen
 
 PARAMETERS_MAX = 12
 
