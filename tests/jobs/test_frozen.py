@@ -7,7 +7,9 @@ import dataclasses
 import pickle
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar
 
 import pytest
@@ -145,3 +147,22 @@ def test_a_field_of_dataclasses_is_refused() -> None:
         @frozen
         class Wrong:
             of: list[int] = dataclasses.field(default_factory=list)
+
+
+def test_threads_may_ask_for_its_fields_at_once() -> None:
+    for _ in range(20):
+
+        @frozen
+        class Asked:
+            of: int
+            more: tuple[int, ...] = ()
+
+        start = threading.Barrier(8)
+
+        def ask(kind: Any = Asked, start: threading.Barrier = start) -> Any:
+            start.wait()
+            return dataclasses.replace(kind(1), more=(2,)), [each.name for each in dataclasses.fields(kind)]
+
+        with ThreadPoolExecutor(8) as pool:
+            for found in [pool.submit(ask) for _ in range(8)]:
+                assert found.result() == (Asked(1, (2,)), ["of", "more"])
