@@ -42,7 +42,7 @@ ATTACK_EXAMPLES ?= 8000
 
 # The long versions of tests, for before a release: they ask the environment variable SOAK.
 soak: .dev
-	SOAK=1 $(BIN)/python -m pytest -q tests/jobs/hcl/test_fuzz.py tests/regions/local/http/test_nonsense.py tests/conformance \
+	SOAK=1 $(BIN)/python -m pytest -q $$(grep -rl 'import examples$$' tests --include='test_*.py') tests/jobs/hcl/test_fuzz.py tests/regions/local/http/test_nonsense.py tests/conformance \
 		tests/regions/local/http/test_crash.py tests/regions/local/scheduler/test_properties.py \
 		tests/regions/storage/test_conformance.py tests/regions/storage/test_scale.py tests/regions/storage/test_processes.py \
 		tests/federation/index/test_linearizable.py tests/federation/index/test_linearizable_processes.py tests/federation/index/test_time_travel.py \

@@ -39,7 +39,7 @@ FIRST = (
     "tests/federation/index/catalog/test_checkpoint.py",
     "tests/federation/dev/",
     "tests/federation/task/",
-    "tests/federation/test_terminal.py",
+    "tests/federation/output/test_terminal.py",
     "tests/federation/publish/bundle/",
     "tests/attack/",
     "tests/federation/run/brain/",

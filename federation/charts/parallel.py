@@ -97,6 +97,12 @@ def parallel(
     return svg.chart(parts, y + 20, label or "parallel coordinates", drawn=len(kept), of=len(rows), note=note)
 
 
+def within(rows: Sequence[Row], axes: Sequence[str], brush: Mapping[str, tuple[float, float]]) -> set[str]:
+    """The IDs of the rows that a brush selects."""
+    scales = [_axis(name, rows, None) for name in axes]
+    return {row.id for row in rows if _is_chosen(row, scales, brush)}
+
+
 def _axis(name: str, rows: Sequence[Row], log: Mapping[str, bool] | bool | None) -> _Axis:
     values = [value for row in rows if (value := row.values.get(name)) is not None]
     if any(isinstance(value, str | bool) for value in values):

@@ -64,9 +64,7 @@ def line(
     names = [shortened(one.name, 16) for one in series]
     margin = (max(map(svg.width_of, names)) + 16) / svg.NARROW if named else 0.0
     frame = _frame(marks, log_x, log, _RIGHT - margin)
-    held = [[mark for mark in one.marks if frame.holds(mark)] for one in series]
-    of, usable = len(marks), sum(map(len, held))
-    kept = [sampled(own, max(2, limit * len(own) // usable)) if usable > limit else own for own in held]
+    kept, usable = _kept(series, frame, limit)
     parts, top = _axes(frame, label, x_label, y_label, x_format, y_format)
     points = sum(map(len, kept)) <= _POINTS_MAX
     radius = 3.5 if max(map(len, kept), default=0) <= 30 else 2
@@ -88,7 +86,16 @@ def line(
     elif len(series) > 1:
         legend, height = key([(css, name, "") for _, css, name in sorted(ends)[:30]], height)
         parts.append(legend)
-    return _finished(parts, height, label or y_label or "line chart", drawn, of, usable)
+    return _finished(parts, height, label or y_label or "line chart", drawn, len(marks), usable)
+
+
+def _kept(series: Sequence[Series], frame: _Frame, limit: int) -> tuple[list[Sequence[Mark]], int]:
+    """The marks of each series that are drawn, and how many could be."""
+    held: list[Sequence[Mark]] = [[mark for mark in one.marks if frame.holds(mark)] for one in series]
+    usable = sum(map(len, held))
+    if usable <= limit:
+        return held, usable
+    return [sampled(own, max(2, limit * len(own) // usable)) for own in held], usable
 
 
 def scatter(

@@ -45,7 +45,7 @@ def listed(root: Path, *, ignored: bool = False) -> list[str] | None:
 def state(root: Path, paths: Sequence[str] = (".",)) -> GitState | None:
     """Returns the commit and changes of these paths; None outside of a repository, and before its first commit."""
     head = _run(root, "rev-parse", "--verify", "-q", "HEAD")
-    changed = _run(root, "status", "--porcelain", "-z", "--", *paths)
+    changed = head and _run(root, "status", "--porcelain", "-z", "--", *paths)
     if head is None or changed is None:
         return None
     if not changed[0]:

@@ -170,6 +170,8 @@ def _publish(
     from federation.publish.report import as_lines
     from federation.result import CODE_SHA256
 
+    if not folders.output.is_dir():
+        raise Unpublishable("the command ended well, but $FEDML_OUTPUT is not a folder any more")
     if not any(folders.output.rglob("*")):
         raise Unpublishable(
             "the command ended well, but it wrote nothing into $FEDML_OUTPUT",

@@ -23,7 +23,7 @@ AXES_MAX = 8
 def picture(rows: Sequence[Row], fields: Sequence[Field] | None = None, *, short: Short = IN_FULL) -> Chart:
     """Draws these rows by `fields`, or by the parameters that differ and the foremost metrics, in the colours of their
     regions. Raises UsageError where there is nothing to draw by."""
-    columns = _columns(rows, fields)
+    columns = axis_values(rows, fields)
     if not columns:
         raise UsageError(
             "nothing to draw: no result has a metric that is a number, and no parameter differs",
@@ -58,7 +58,7 @@ def picture(rows: Sequence[Row], fields: Sequence[Field] | None = None, *, short
     return parallel(lines, names, label="results", names=keys)
 
 
-def _columns(rows: Sequence[Row], fields: Sequence[Field] | None) -> Mapping[str, Sequence[Value]]:
+def axis_values(rows: Sequence[Row], fields: Sequence[Field] | None) -> Mapping[str, Sequence[Value]]:
     """The values of each axis. Parameters come back from the index as texts; a column of numbers becomes numbers."""
     if fields is not None:
         return {field.name: _values(field, rows) for field in fields if field.key != "alloc_id"}

@@ -20,7 +20,7 @@ def comparison_text(names: Sequence[str], rows: Sequence[Row], lines: Sequence[L
     parts = []
     for section in dict.fromkeys(line.section for line in lines if line.differs):
         cells = [
-            [line.name, *map(_cell, line.values), *([_change(*line.values)] if is_pair else [])]
+            [line.name, *map(value_text, line.values), *([change_text(*line.values)] if is_pair else [])]
             for line in lines
             if line.section == section and line.differs
         ]
@@ -29,7 +29,9 @@ def comparison_text(names: Sequence[str], rows: Sequence[Row], lines: Sequence[L
             *([f"  {first}", *rest] for first, *rest in cells),
         ]
         parts.append(aligned(table))
-    same = [[line.name, _cell(line.values[0])] for line in lines if not line.differs and line.values[0] is not None]
+    same = [
+        [line.name, value_text(line.values[0])] for line in lines if not line.differs and line.values[0] is not None
+    ]
     if not parts:
         parts.append("nothing differs")
     if same:
@@ -55,9 +57,9 @@ def pairs_text(pairs: Sequence[MetricPair]) -> str:
     cells = [
         [
             pair.name,
-            _cell(pair.first),
-            _cell(pair.again),
-            _change(pair.first, pair.again),
+            value_text(pair.first),
+            value_text(pair.again),
+            change_text(pair.first, pair.again),
             "" if pair.agrees else "differs",
         ]
         for pair in pairs
@@ -69,11 +71,12 @@ def _heading(name: str, row: Row, short: str) -> str:
     return short if row.alloc_id.startswith(name) else f"{name} ({short})"
 
 
-def _cell(value: Value) -> str:
+def value_text(value: Value) -> str:
+    """A value as it is shown."""
     return when_text(value) if isinstance(value, str) and value else number_text(value)
 
 
-def _change(before: Value, after: Value) -> str:
+def change_text(before: Value, after: Value) -> str:
     """The difference of two numbers as `+0.0123`. Empty for other values."""
     numbers = [value for value in (before, after) if isinstance(value, (int, float)) and not isinstance(value, bool)]
     if len(numbers) < 2 or not all(math.isfinite(number) for number in numbers):

@@ -23,10 +23,17 @@ def revision_text(revision: Revision) -> str:
     """One line with author, time and reason, then one for each change."""
     why = f": {revision.reason}" if revision.reason else ""
     head = visible_line(f"revision {revision.number}  {when_text(revision.time)}  {revision.author}{why}")
-    lines = [change_text(change) for change in revision.changes]
-    if len(lines) > _CHANGES_SHOWN:
-        lines = [*lines[: _CHANGES_SHOWN - 1], f"… and {len(lines) - _CHANGES_SHOWN + 1} more changes"]
+    shown, more = first_changes(revision)
+    lines = [*map(change_text, shown), *([more] if more else [])]
     return "\n".join([head, *(f"  {visible_line(line)}" for line in lines)])
+
+
+def first_changes(revision: Revision) -> tuple[Sequence[Change], str]:
+    """The changes that are shown, and how many more there are, in words."""
+    changes = revision.changes
+    if len(changes) <= _CHANGES_SHOWN:
+        return changes, ""
+    return changes[: _CHANGES_SHOWN - 1], f"… and {len(changes) - _CHANGES_SHOWN + 1} more changes"
 
 
 def without_effect(unknown: Sequence[tuple[int, Change]]) -> list[str]:

@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
 
 from federation.index import Row, RunRow
+from federation.index.reader import Reader
 from federation.index.rows import Note
 from federation.output.visible import visible_line
 from federation.result import ResultRecord
 from federation.text import size_text
-from federation.ui.index_table import IN_FULL, Short, aligned, columns_of, indented, number_text, ranked, when_text
+from federation.ui.index_table import (
+    IN_FULL,
+    Short,
+    aligned,
+    columns_of,
+    indented,
+    number_text,
+    ranked,
+    result_json,
+    run_json,
+    when_text,
+)
 
 
 def result_story(
@@ -63,6 +77,17 @@ def result_story(
         "its files are gone" if is_gone else f"get it:  fedml index get {short.get(row.alloc_id, row.alloc_id)}"
     )
     return "\n\n".join(parts)
+
+
+def results_json(index: Reader, rows: Sequence[Row], runs: Sequence[RunRow], *, with_records: bool) -> dict[str, Any]:
+    """Results of one name with their runs, records and notes. `with_records` False: without those, which lie in the home."""
+    results = [
+        result_json(row)
+        | ({"record": index.record(row).to_dict()} if with_records else {})
+        | {"notes": [asdict(note) for note in index.notes(row)]}
+        for row in rows
+    ]
+    return {"revision": index.revision, "runs": [run_json(run) for run in runs], "results": results}
 
 
 def version_story(version: str, rows: Sequence[Row], runs: Sequence[RunRow], *, short: Short = IN_FULL) -> str:

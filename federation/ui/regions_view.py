@@ -41,24 +41,14 @@ def regions_document(regions: Iterable[RegionCapacity]) -> dict[str, Any]:
 
 def show_region(report: RegionReport) -> None:
     """Prints one region: its state, one line for each kind of node, its devices and who holds them, its queue."""
-    capacity, region, state = report.capacity, report.region, report.state
+    region, state = report.region, report.state
     console = out()
-    slots = "slot" if capacity.free == 1 else "slots"
-    free = f"{capacity.free_text} {slots} of {report.job} free, {capacity.queued} queued" if report.job else "-"
-    lines = {
-        "state": f"{capacity.problem}: {capacity.detail}" if capacity.problem else "ready",
-        "addresses": ", ".join(region.addresses),
-        "nomad": f"{capacity.version or 'version unknown'}, region {region.nomad_region}, namespace {region.namespace}",
-        "leader": f"{state.leader} ({state.answered_in_s * 1000:.0f} ms)" if state.leader else "none that answers",
-        "clock": state.clock.detail if state.leader else "-",
-        "capacity": "-" if capacity.problem else free,
-    }
     console.print_line((region.name, "bold"))
-    for name, text in lines.items():
+    for name, text in _facts(report).items():
         console.print_line(f"  {name:<10} {text}")
     for name, datacenter in region.datacenters.items():
         console.print_line(f"  {'store':<10} {name}: {datacenter.store.url}")
-    for text in (capacity.detail if not capacity.problem else "", *state.unknown):
+    for text in ("" if report.capacity.problem else report.capacity.detail, *state.unknown):
         if text:
             console.print_line(f"  {'note':<10} {text}")
     kinds = node_kinds(state, state.nodes)
@@ -83,6 +73,21 @@ def show_region(report: RegionReport) -> None:
     if state.queue:
         queued = [_queued(group, report.runs) for group in queue_groups(state)]
         console.print(table(("waits", "number", "since", "run", "author"), queued, numbers=("number",)))
+
+
+def _facts(report: RegionReport) -> dict[str, str]:
+    """What the head of a region's report says, by its words."""
+    capacity, region, state = report.capacity, report.region, report.state
+    slots = "slot" if capacity.free == 1 else "slots"
+    free = f"{capacity.free_text} {slots} of {report.job} free, {capacity.queued} queued" if report.job else "-"
+    return {
+        "state": f"{capacity.problem}: {capacity.detail}" if capacity.problem else "ready",
+        "addresses": ", ".join(region.addresses),
+        "nomad": f"{capacity.version or 'version unknown'}, region {region.nomad_region}, namespace {region.namespace}",
+        "leader": f"{state.leader} ({state.answered_in_s * 1000:.0f} ms)" if state.leader else "none that answers",
+        "clock": state.clock.detail if state.leader else "-",
+        "capacity": "-" if capacity.problem else free,
+    }
 
 
 def region_document(report: RegionReport) -> dict[str, Any]:

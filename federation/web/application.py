@@ -6,7 +6,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -82,12 +82,13 @@ class Pages:
     def on_error(self, request: Request, error: Exception) -> Response:
         """What a person sees instead of a traceback."""
         if isinstance(error, HTTPException):
-            return self.refuse(
-                request, error.status_code, f"there is no page {request.url.path}", "the words on the left lead on"
-            )
+            path, method = request.scope["path"], request.method
+            is_missing = error.status_code == HTTPStatus.NOT_FOUND
+            problem = f"there is no page {path}" if is_missing else f"{path} can't be asked by {method}"
+            return self.refuse(request, error.status_code, problem, "the words on the left lead on")
         if isinstance(error, FedmlError):
             return self.refuse(request, _status_of(error), str(error), error.hint)
-        log.exception("a page failed: %s", request.url.path)
+        log.exception("a page failed: %s", request.scope["path"])
         return self.refuse(
             request, 500, "this page failed; the terminal of fedml ui says more", "the command line may know"
         )
@@ -139,7 +140,9 @@ class Pages:
 
     async def _live(self, request: Request) -> Response:
         address = request.query_params.get("page", "")
-        self._route_of(request, address)
+        self._route_of(address)
+        if request.method == "HEAD":
+            return Response(media_type="text/event-stream")
         followed = self.broadcast.follow(address, request.query_params.get("version", ""))
         return StreamingResponse(_bytes(followed), media_type="text/event-stream")
 
@@ -147,7 +150,7 @@ class Pages:
         return await run_in_threadpool(self._look_now, address, version)
 
     def _look_now(self, address: str, version: object) -> Looked:
-        route, request = self._route_of(None, address)
+        route, request = self._route_of(address)
         page = route.view(self._site, request)
         if isinstance(page, Response):
             raise UsageError("this page doesn't change")
@@ -155,22 +158,22 @@ class Pages:
             return Looked(Live(FINAL), self._render(request, page), is_final=True)
         return Looked(page.live, None if page.live.version == version else self._render(request, page))
 
-    def _route_of(self, request: Request | None, address: str) -> tuple[PageRoute, Request]:
+    def _route_of(self, address: str) -> tuple[PageRoute, Request]:
         """Finds the page of an address. Raises UsageError for an address of anything else."""
-        parts = urlsplit(address)
+        path, _, query = address.partition("?")
         scope = {
             "type": "http",
             "method": "GET",
-            "path": parts.path,
+            "path": unquote(path),
             "root_path": "",
             "scheme": "http",
             "server": ("127.0.0.1", 80),
-            "query_string": parts.query.encode(),
+            "query_string": query.encode(),
             "headers": [],
         }
         for page, route in self._routes.values():
             match, child = route.matches(scope)
-            if match is Match.FULL and not parts.netloc:
+            if match is Match.FULL:
                 return page, Request({**scope, **child})
         raise UsageError(f"there is no page {address!r}")
 
@@ -180,6 +183,8 @@ def application(site: Site, sign_in: SignIn) -> Guard:
     pages = Pages(site, every_page(), every_action())
 
     async def enter(request: Request) -> Response:
+        if request.method == "HEAD":  # of a program that looks at links: the person who follows this one comes later
+            return Response()
         session = sign_in.use(request.query_params.get("token", ""))
         if not session:
             return pages.refuse(

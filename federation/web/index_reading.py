@@ -38,9 +38,12 @@ def reading(site: Site, query: Query) -> Reading:
     that is lost, is being rebuilt, or can't be reached and was never read."""
     site.opened(lambda app: app.index)
     index = site.app.index
-    known = site.shared.get(
-        "index", lambda: index.ask(lambda catalog: catalog.position().number), max_age_s=LOOK_EVERY_S
-    )
+
+    def look() -> int:
+        return index.ask(lambda catalog: catalog.position().number)
+
+    site.shared.get("index opened", look, max_age_s=float("inf"))  # takes longer than a look, and says nothing of one
+    known = site.shared.get("index", look, max_age_s=LOOK_EVERY_S)
     head = index.ask_again(lambda catalog: catalog.position().number)
     as_of = datetime.fromtimestamp(known.at, UTC).isoformat() if known.problem else ""
     problem = str(known.problem) if known.problem else ""

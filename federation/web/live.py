@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -16,6 +16,7 @@ QUEUE_MAX = 8
 """Messages that a slow viewer may be behind. It then reloads the page."""
 VIEWERS_MAX = 1_000
 HEARTBEAT_S = 20.0
+PAUSE_AFTER_ERROR_S = 5.0
 
 Message = str
 
@@ -39,6 +40,8 @@ class _Channel:
     """One address, its viewers, and the fragments that they all have."""
 
     queues: set[asyncio.Queue[Message | None]] = field(default_factory=set)
+    seen: str = ""
+    """The version that all pages have which are open before the first look; "" where they differ."""
     fragments: Mapping[str, str] = field(default_factory=dict)
     task: asyncio.Task[None] | None = None
 
@@ -55,17 +58,19 @@ class Broadcast:
         """How many pages are open."""
         return sum(len(channel.queues) for channel in self._channels.values())
 
-    async def follow(self, address: str, version: str) -> AsyncIterator[Message]:
+    async def follow(self, address: str, version: str) -> AsyncGenerator[Message, None]:
         """The events of one address, for one viewer whose page has this version. Ends with the viewer."""
         if self.viewers >= VIEWERS_MAX:
             yield event("problem", f"{VIEWERS_MAX} pages are open already; this one stays as it is")
             return
-        channel = self._channels.setdefault(address, _Channel())
+        channel = self._channels.setdefault(address, _Channel(seen=version))
         queue: asyncio.Queue[Message | None] = asyncio.Queue(QUEUE_MAX)
         channel.queues.add(queue)
         if channel.task is None:
-            channel.task = asyncio.create_task(self._watch(address, channel, version))
-        elif channel.fragments:
+            channel.task = asyncio.create_task(self._watch(address, channel))
+        elif channel.seen != version:
+            channel.seen = ""
+        if channel.fragments:
             queue.put_nowait(event("fragments", json.dumps(dict(channel.fragments))))
         try:
             while True:
@@ -82,17 +87,16 @@ class Broadcast:
                 channel.task.cancel()
                 self._channels.pop(address, None)
 
-    async def _watch(self, address: str, channel: _Channel, seen: str) -> None:
-        """Looks until the task is cancelled. `seen` is the version of the first viewer's page: if it is that of the first look,
-        nothing needs to be sent."""
+    async def _watch(self, address: str, channel: _Channel) -> None:
+        """Looks until the task is cancelled. Sends nothing of a first look that finds what all open pages have."""
         version: object = None
         while True:
-            pause_s = 5.0
+            pause_s = PAUSE_AFTER_ERROR_S
             try:
                 looked = await self._look(address, version)
                 is_first, version = version is None, looked.live.version
                 pause_s = looked.live.pause_s
-                if looked.rendered is not None and is_first and version_text(version) == seen:
+                if looked.rendered is not None and is_first and version_text(version) == channel.seen:
                     channel.fragments = looked.rendered.fragments
                 elif looked.rendered is not None:
                     self._send(channel, looked.rendered.fragments)

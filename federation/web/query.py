@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, quote, urlencode
 
 from starlette.datastructures import ImmutableMultiDict
 from starlette.requests import Request
@@ -83,6 +83,5 @@ def with_query(path: str, query: Mapping[str, object]) -> str:
 def changed(request: Request, changes: Mapping[str, object]) -> str:
     """The address of this page with some values changed. None or "" takes a value away."""
     query: dict[str, object] = {name: request.query_params.getlist(name) for name in request.query_params}
-    return with_query(
-        request.url.path, {name: value for name, value in (query | dict(changes)).items() if name != "format"}
-    )
+    path = inside(quote(request.scope["path"], safe="/:@!$&'()*+,;="))
+    return with_query(path, {name: value for name, value in (query | dict(changes)).items() if name != "format"})

@@ -7,12 +7,14 @@ from dataclasses import replace
 
 from federation.index import Row
 from federation.index.query.fields import Field, written_name
+from federation.text import shortened
 from federation.ui.index_table import Column as TextColumn
 from federation.ui.index_table import Short, shown_columns
 from federation.web.table import Cell, Column, Kind, Table
 from federation.web.table import Row as TableRow
 from federation.web.templates import segment
 
+TEXT_CHARS = 40
 _KINDS: dict[str, Kind] = {"state": "state", "alloc_id": "id", "run": "id", "committed": "time", "created": "time"}
 
 
@@ -53,7 +55,8 @@ def _cell(column: TextColumn, row: Row) -> Cell:
     kind, _, name = column.field.partition(".")
     text = column.cell(row)
     if kind in ("metrics", "params") and name:
-        return Cell("" if text == "-" else text, (row.metrics if kind == "metrics" else row.params).get(name, ""))
+        value = (row.metrics if kind == "metrics" else row.params).get(name, "")
+        return Cell("" if text == "-" else shortened(text, TEXT_CHARS), value, title=str(value))
     value = getattr(row, column.field, text)
     cell = Cell(text, ", ".join(value) if isinstance(value, tuple) else value)
     match column.field:

@@ -30,7 +30,6 @@ HEADERS = {
     "cross-origin-resource-policy": "same-origin",
 }
 COOKIE = "fedml-ui"
-OPEN_PATHS = ("/static/", "/sign-in")
 USER_CHARS_MAX = 200
 BODY_BYTES_MAX = 1_000_000
 
@@ -103,9 +102,11 @@ class Guard:
             return self._refuse(
                 request, HTTPStatus.FORBIDDEN, "another site sent this form", "use the buttons of these pages"
             )
+        if request.method not in ("GET", "HEAD") and "content-length" not in headers:
+            return self._refuse(request, HTTPStatus.LENGTH_REQUIRED, "the form doesn't say how long it is", "")
         if int_of(headers.get("content-length")) > BODY_BYTES_MAX:
             return self._refuse(request, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the form is too large", "")
-        if request.url.path.startswith(OPEN_PATHS):
+        if _is_open(request.scope["path"]):
             return None
         if self._settings.user_header:
             user = user_of(headers, self._settings.user_header)
@@ -122,7 +123,8 @@ class Guard:
 
 def cookie_name(request: Request) -> str:
     """The cookie of this port: browsers send cookies of all ports of a host."""
-    return f"{COOKIE}-{request.url.port or ('443' if request.url.scheme == 'https' else '80')}"
+    _, port = request.scope["server"]
+    return f"{COOKIE}-{port}"
 
 
 def user_of(headers: Headers, name: str) -> str:
@@ -141,6 +143,11 @@ def int_of(text: str | None) -> int:
     return int(text) if text and text.isdecimal() and len(text) < 20 else 0
 
 
+def _is_open(path: str) -> bool:
+    """Whether the address is for everybody: it shows nothing of the federation."""
+    return path == "/sign-in" or path.startswith("/static/")
+
+
 def _without_port(host: str) -> str:
     name, _, port = host.rpartition(":")
     return (name if name and port.isdecimal() else host).lower()
@@ -149,5 +156,8 @@ def _without_port(host: str) -> str:
 def _is_same_origin(request: Request) -> bool:
     if request.headers.get("sec-fetch-site", "same-origin") != "same-origin":
         return False
-    origin = urlsplit(request.headers.get("origin", ""))
+    try:
+        origin = urlsplit(request.headers.get("origin", ""))
+    except ValueError:
+        return False
     return origin.netloc.lower() == request.headers.get("host", "").lower() and origin.scheme in ("http", "https")

@@ -44,6 +44,8 @@ class Row:
     key: str
     cells: Sequence[Cell]
     href: str = ""
+    is_outside: bool = False
+    """Not of those that are looked at: shown in grey."""
 
 
 @dataclass(frozen=True, slots=True)

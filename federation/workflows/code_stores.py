@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TypeVar
 
 from federation.app import App, PreparedJob
 from federation.code.pack import PackedCode
@@ -13,6 +15,8 @@ from federation.workflows.request import CodeRequest
 from jobs.errors import FedmlError
 from regions.storage.store import Store
 
+_T = TypeVar("_T")
+
 
 def pack_of(app: App, code: CodeRequest) -> PackedCode:
     """The pack of a request: its own, else (`found_pack`) what an earlier run has put into stores."""
@@ -22,10 +26,17 @@ def pack_of(app: App, code: CodeRequest) -> PackedCode:
 def found_pack(app: App, sha256: str) -> PackedCode:
     """The pack of code that an earlier run has put into stores, verified: a new run may use other stores. Raises the first
     store's error where none has it."""
-    stores, failure = app.result_stores(), None
-    for name in stores.names:
+    stores = app.result_stores()
+    places = [partial(stores.of, name) for name in stores.names]
+    return from_a_store(places, lambda store: fetch_packed(store, sha256, app.config.cache_dir))
+
+
+def from_a_store(places: Sequence[Callable[[], Store]], use: Callable[[Store], _T]) -> _T:
+    """What `use` makes of the first of these stores that has the code. Raises the first one's error where none has it."""
+    failure = None
+    for place in places:
         try:
-            return fetch_packed(stores.of(name), sha256, app.config.cache_dir)
+            return use(place())
         except FedmlError as error:
             failure = failure or error
     assert failure is not None

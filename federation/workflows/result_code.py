@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,11 +18,11 @@ from federation.home import read_manifest
 from federation.index import Row
 from federation.manifest import Manifest
 from federation.result import MetricValue
+from federation.workflows.code_stores import from_a_store
 from federation.workflows.failed_slots import request_of_slots
 from federation.workflows.index_copy import folder_name
 from federation.workflows.request import RunRequest
 from jobs.code_run import code_object, code_of
-from jobs.errors import FedmlError
 from jobs.frozen import frozen
 from regions.storage.errors import NotFound
 from regions.storage.store import Store
@@ -124,14 +125,7 @@ def _code_of(app: App, row: Row) -> tuple[str, Manifest | None]:
 
 
 def _from_a_store(app: App, row: Row, allow: Sequence[str], use: Callable[[Store], _T]) -> _T:
-    """What `use` makes of the first store that has the code: that of the result, else any other. Raises the first store's
-    error where none has it."""
-    stores, failure = app.result_stores(allow), None
-    places: list[tuple[str, Row | None]] = [(row.store, row), *((name, None) for name in stores.names)]
-    for place in places:
-        try:
-            return use(stores.of(*place))
-        except FedmlError as error:
-            failure = failure or error
-    assert failure is not None
-    raise failure
+    """What `use` makes of the first store that has the code: that of the result, else any other."""
+    stores = app.result_stores(allow)
+    others = (partial(stores.of, name) for name in stores.names)
+    return from_a_store([partial(stores.of, row.store, row), *others], use)

@@ -89,12 +89,17 @@ class RunStory:
     @property
     def cancelled(self) -> Cancelled | None:
         """Who cancelled the run first, and when, as its log says. None where nobody did."""
-        cancels = (
-            Cancelled(entry.author, entry.time)
-            for entry in self.entries
-            if any(isinstance(change, Cancel) for change in parse_entry(entry.changes))
-        )
-        return next(cancels, None)
+        return cancelled_in(self.entries)
+
+
+def cancelled_in(entries: Iterable[Entry]) -> Cancelled | None:
+    """Who cancelled the run of this log first, and when; None where nobody did."""
+    cancels = (
+        Cancelled(entry.author, entry.time)
+        for entry in entries
+        if any(isinstance(change, Cancel) for change in parse_entry(entry.changes))
+    )
+    return next(cancels, None)
 
 
 class RunReader:

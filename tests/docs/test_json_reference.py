@@ -24,15 +24,17 @@ from federation.plan import Room, plan
 from federation.run.brain.commands import Tell, TellKind
 from federation.ui.job_view import deployment_document, job_diff_document
 from federation.ui.plan_view import plan_document
-from federation.ui.regions_view import regions_document
+from federation.ui.regions_view import region_document, regions_document
 from federation.ui.run_progress import progress_display
 from federation.ui.run_story_view import story_document
 from federation.ui.run_view import outcome_document
 from federation.workflows.drive import RunOutcome
 from federation.workflows.plan import Preview
+from federation.workflows.region_report import RegionReport
+from federation.workflows.region_state import RegionState
 from federation.workflows.run_reader import RunStory
 from jobs.spec import JobShape
-from regions.model import Datacenter, StoreConfig
+from regions.model import Datacenter, Region, StoreConfig
 from tests.federation.run.brain.world import MANIFEST
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "json.md").read_text()
@@ -55,8 +57,14 @@ def test_every_key_is_documented_and_nothing_else() -> None:
     deployed = deployment_document(Deployment("train", "5ec", (Deployed("us", "registered"),)))
     compared = job_diff_document(JobDiff("train", "5ec", (RegionJob("us"),), {}))
     (region,) = regions_document(snapshot.regions.values())["regions"]
+    known = region_document(
+        RegionReport(
+            Region("us", ("http://127.0.0.1:9",), {}), RegionCapacity("us", "1.6.3", 1, 5), "", RegionState("us"), {}
+        )
+    )
     assert documented() == [
         list(region),
+        [key for key in known if key not in region],
         list(planned),
         list(planned["regions"][0]),
         list(outcome),

@@ -26,6 +26,7 @@ from federation.result import (
 )
 from jobs.json_limits import WHOLE_NUMBER_MAX
 from regions.storage.url import folder_url
+from tests.examples import examples
 
 FILE = {"path": "model.bin", "size_bytes": 5, "sha256": "0" * 64}
 RECORD: dict[str, Any] = {
@@ -178,7 +179,7 @@ def test_a_whole_number_beyond_2_53_is_kept_to_the_digit() -> None:
     assert json.loads(record.to_json())["metrics"]["auc"] == 2**60 + 1
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(place=st.sampled_from(["", *RECORD, "key.run", "key.slot", "metrics.auc", "files.0.path"]), value=_JSON)
 def test_any_value_anywhere_gives_a_record_or_our_error(place: str, value: Any) -> None:
     data = "files" in place and "." in place and {**RECORD, "files": [{**FILE, "path": value}]}

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from jobs.errors import ForeignTextError
 from jobs.foreign import Members, parse_json, parse_object
 from jobs.json_limits import ANSWER_LIMITS, WHOLE_NUMBER_MAX, Limits, is_plainly_within, problem_of
+from tests.examples import examples
 
 _SMALL = Limits(size_bytes_max=4000, depth_max=5, items_max=20, text_chars_max=50)
 _JSON = st.recursive(
@@ -74,7 +75,7 @@ def test_an_answer_of_a_server_may_hold_nanoseconds_and_a_name_twice() -> None:
     assert parse_object(text, source="x", limits=ANSWER_LIMITS) == {"SubmitTime": 1700000000000000000, "a": 2}
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.binary(max_size=300) | st.text(max_size=300).map(lambda text: text.encode(errors="surrogatepass")))
 def test_any_bytes_give_a_value_or_our_error(text: bytes) -> None:
     try:
@@ -84,7 +85,7 @@ def test_any_bytes_give_a_value_or_our_error(text: bytes) -> None:
     assert json.loads(json.dumps(value, allow_nan=False)) == value
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(_JSON)
 def test_any_json_gives_a_value_that_can_be_written_or_our_error(value: Any) -> None:
     try:
@@ -111,7 +112,7 @@ def test_a_text_is_nothing_else(wrong: Any) -> None:
         _members(name=wrong).text("name", chars_max=3)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(_JSON)
 def test_every_taker_gives_its_type_or_our_error(value: Any) -> None:
     takers = {

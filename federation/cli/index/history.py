@@ -22,6 +22,17 @@ def register(app: typer.Typer) -> None:
 
 def log(
     limit: Annotated[int, typer.Option(min=1, metavar="N", help="Show the newest N revisions.")] = LOG_ENTRIES,
+    author: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Show only what this person entered (NAME or NAME@HOST).")
+    ] = None,
+    kind: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KIND",
+            help="Show only these changes: commit, run, cancel, tag, rollback, retire, note or storage.",
+        ),
+    ] = None,
+    job: JobNameOption = None,
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Print new revisions as they come, until interrupted.")
     ] = False,
@@ -39,6 +50,8 @@ def log(
 
       fedml index log --limit 100 --json
 
+      fedml index log --author ann --kind rollback
+
       fedml index log --follow
     """
     import time
@@ -47,12 +60,15 @@ def log(
     from federation.errors import UsageError
     from federation.ui.index_history import revision_json, revision_text
 
+    is_filtered = any((author, kind, job))
+    if follow and is_filtered:
+        raise UsageError("--follow shows all revisions", hint="leave out --author, --kind and --job")
     if follow and offline:
         raise UsageError("--follow asks the store, and --offline asks no store", hint="leave out one of them")
     with reading(config, offline=offline) as federation:
         index = federation.index
-        entries = index.log(limit=limit)
-        revision = index.revision
+        found = index.search_log(limit=limit, author=author, kind=kind, job=job)
+        entries, revision = found.entries, index.revision
         if follow:
             note(f"revision {revision}; new ones as they come (Ctrl-C ends)")
             for entry in index.follow(max(0, revision - limit), pause=lambda: time.sleep(FOLLOW_PAUSE_S)):
@@ -65,13 +81,15 @@ def log(
                 {
                     "revision": revision,
                     **as_of(index),
-                    "revisions": [revision_json(entry) for entry in reversed(entries)],
+                    "revisions": [revision_json(entry) for entry in entries],
                 }
             )
         else:
-            for entry in reversed(entries):
+            for entry in entries:
                 answer_block(revision_text(entry))
-            note(f"revision {revision}" + (f" (the newest {len(entries)})" if len(entries) < revision else ""))
+            some = f" (the newest {len(entries)}{' that match' if is_filtered else ''})"
+            rest = f"; older ones than revision {found.next} were not searched" if is_filtered and found.next else ""
+            note(f"revision {revision}{some if len(entries) < revision else ''}{rest}")
 
 
 def diff(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 import typer
 
 from federation.cli.index.options import AtOption, JobNameOption, OfflineOption, ResultArgument, as_of, reader, reading
-from federation.cli.options.common import AllowStoreOption, ConfigOption, JsonOption
+from federation.cli.options.common import AllowStoreOption, ConfigOption, JsonOption, OpenOption
 from jobs.frozen import frozen
 
 if TYPE_CHECKING:
@@ -140,6 +140,7 @@ def show(
     job: JobNameOption = None,
     at: AtOption = None,
     offline: OfflineOption = False,
+    open_page: OpenOption = False,
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
@@ -153,26 +154,27 @@ def show(
 
       fedml index show production
 
+      fedml index show production --open
+
       fedml index show sales-close-prediction@4/0 --json
     """
+    from urllib.parse import quote
+
     from federation.cli.session import answer_block, answer_json
-    from federation.ui import index_table
-    from federation.ui.index_story import result_story, version_story
+    from federation.cli.ui import show_page
+    from federation.ui.index_story import result_story, results_json, version_story
     from federation.workflows import index_list
 
     with reading(config, offline=offline) as federation:
         index = reader(federation.index, at)
+        if open_page:
+            revision = f"?revision={quote(at, safe='')}" if at else ""
+            show_page(federation, f"/results/{quote(index.result(result, job=job).alloc_id, safe='')}{revision}")
+            return
         rows, runs = index_list.find_version(index, result, job)
         if as_json:
-            results = [
-                index_table.result_json(row)
-                | ({} if offline else {"record": index.record(row).to_dict()})
-                | {"notes": [asdict(one) for one in index.notes(row)]}
-                for row in rows
-            ]
-            shown_runs = [index_table.run_json(run) for run in runs]
             told = as_of(federation.index)
-            answer_json({"revision": index.revision, **told, "runs": shown_runs, "results": results})
+            answer_json(results_json(index, rows, runs, with_records=not offline) | told)
         elif len(rows) == 1:
             story = result_story(
                 rows[0],

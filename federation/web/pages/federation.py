@@ -85,7 +85,7 @@ def _page(site: Site, request: Request, regions: Sequence[RegionNow], *, region:
         "about": about,
         "nodes": nodes,
         "held": tables.held(states, shown, runs, is_filtered=chosen != Filter()),
-        "queue": tables.queue(states, runs),
+        "queue": tables.queue(states, runs, is_whole=len(states) == len(regions)),
         "stores": tables.stores(site, [now.region for now in regions], about.clocks if about else {}),
         "silent_regions": [now for now in regions if now.state is None],
         "problems": [f"region {state.region}: {text}" for state in states for text in state.unknown] + index_problem,
@@ -131,6 +131,7 @@ class About:
     """What only the page of one region asks for: free slots of the project's job, and the clocks of its stores."""
 
     capacity: Known[RegionsNow] | None
+    """None before it is known, and for a region that doesn't answer."""
     clocks: Mapping[str, Check]
     """By the store's URL."""
 
@@ -138,7 +139,7 @@ class About:
     def free(self) -> str:
         """The free slots, for people."""
         if self.capacity is None:
-            return "being asked for"
+            return "not known now"
         now = self.capacity.value
         (told,) = now.capacities.values()
         if told.problem is not None:

@@ -52,7 +52,7 @@ def view(site: Site, request: Request) -> Page:
     names = now.index.field_names()
     view = {
         "problem": problem,
-        "asked": {name: value for name, value in asked.items() if value},
+        "asked": asked,
         "choices": _chips(site, now, asked),
         "fields": names[:FIELDS_MAX],
         "fields_left": max(0, len(names) - FIELDS_MAX),

@@ -24,7 +24,6 @@ ROWS = 100
 REGION_COLUMNS = (
     Column("region"),
     Column("state", "state"),
-    Column("as of", "time"),
     Column("Nomad"),
     Column("nodes", "number", title="ready of all"),
     Column("processor", "number", title="in use, of what ready nodes have"),
@@ -34,6 +33,7 @@ REGION_COLUMNS = (
     Column("job", title="the project's registered job, against its file"),
     Column("clock", title="against this machine's"),
     Column("answers at"),
+    Column("as of", "time", title="when it answered last; empty where that is now"),
 )
 NODE_COLUMNS = (
     Column("node", sort="node"),
@@ -83,13 +83,13 @@ def regions(
         cells = (
             Cell(now.name),
             Cell(now.status, state={"asked": "waiting"}.get(now.status, now.status), title=str(now.problem or "")),
-            Cell(_iso(now.at) if now.problem and now.at else "", now.at or ""),
             Cell(state.version),
             *_sums(kinds),
             Cell(f"{len(state.queue):,}" if now.state else "", len(state.queue)),
             Cell(against, href="/jobs" if against else ""),
             Cell(state.clock.detail if state.leader else ""),
             Cell(state.address),
+            Cell(_iso(now.at) if now.problem and now.at else "", now.at or ""),
         )
         rows.append(Row(now.name, cells, href=f"/regions/{segment(now.name)}"))
     return Table(REGION_COLUMNS, rows, name="regions")
@@ -209,8 +209,8 @@ def held(
     return Table(HELD_COLUMNS, rows, total, name="devices", empty="No allocation holds a device.")
 
 
-def queue(states: Sequence[RegionState], runs: Mapping[str, RunRow]) -> Table:
-    """What waits for room, and whose it is."""
+def queue(states: Sequence[RegionState], runs: Mapping[str, RunRow], *, is_whole: bool) -> Table:
+    """What waits for room, and whose it is. `is_whole`: every region has answered."""
     groups = [group for state in states for group in queue_groups(state)]
     groups.sort(key=lambda group: group.since_s)
     rows = [
@@ -227,7 +227,8 @@ def queue(states: Sequence[RegionState], runs: Mapping[str, RunRow]) -> Table:
         )
         for group in groups[:ROWS]
     ]
-    return Table(QUEUE_COLUMNS, rows, len(groups), name="waiting", empty="Nothing waits for room.")
+    empty = f"Nothing waits for room{'' if is_whole else ' in the regions that answered'}."
+    return Table(QUEUE_COLUMNS, rows, len(groups), name="waiting", empty=empty)
 
 
 def stores(site: Site, regions: Sequence[Region], clocks: Mapping[str, Check]) -> Table:

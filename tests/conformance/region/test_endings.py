@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,7 +27,7 @@ from tests.federation.run.brain.test_recorded_endings import ending_of
 
 RECORDINGS = Path(__file__).parents[2] / "federation" / "run" / "brain" / "endings"
 SECOND = 10**9
-UNTIL_KILLED = "while :; do sleep 0.1; done"
+UNTIL_KILLED = "echo ready; while :; do sleep 0.1; done"
 IGNORES = f"trap '' INT TERM; {UNTIL_KILLED}"
 EXITS_0 = f"trap 'exit 0' INT TERM; {UNTIL_KILLED}"
 FIELDS = (
@@ -72,6 +73,14 @@ class Region:
     def until_in(self, task: str, event: str) -> None:
         """Waits until something happened to a task of the first allocation."""
         self.wait(lambda stubs: any(event in types_of(stub, task) for stub in stubs))
+
+    def until_ready(self) -> None:
+        """Waits until the task of the first allocation has done what stands before `UNTIL_KILLED` in its script."""
+        logs = f"/v1/client/fs/logs/{self.stubs()[0]['ID']}"
+        until = time.monotonic() + 120
+        while "ready" not in self.federation.raw("GET", logs, task="main", type="stdout", plain="true")[2]:
+            assert time.monotonic() < until, "the task isn't ready"
+            time.sleep(0.05)  # no event tells of it
 
     def settled(self, status: str) -> dict[str, Any]:
         """The job, once it has this status; empty when it is gone."""
@@ -391,6 +400,8 @@ def test_an_allocation_ends(federation, us, new_job, shape):
     try:
         if shape.begun[0]:
             region.until_in(*shape.begun)
+        if shape.begun == RUNNING and UNTIL_KILLED in shape.tasks[0]["Config"]["args"][-1]:
+            region.until_ready()
         for act in shape.acts:
             act(region)
         region.wait(is_over(shape))

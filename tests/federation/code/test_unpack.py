@@ -21,6 +21,7 @@ from federation.code.upload import put_code
 from federation.errors import CodeError
 from jobs.code_run import code_object
 from regions.storage.errors import NotFound
+from tests.examples import examples
 from tests.federation.code.helpers import write
 from tests.federation.conftest import MemoryStore
 
@@ -151,7 +152,9 @@ hostile = st.lists(st.tuples(names, kinds, names, st.integers(0, 0o7777), st.bin
 
 
 @settings(
-    max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=examples(400),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(hostile, st.lists(st.tuples(st.integers(0, 8000), st.integers(0, 255)), max_size=2), st.integers(0, 3000))
 def test_no_tar_writes_outside_of_its_folder(
@@ -184,7 +187,7 @@ def test_no_tar_writes_outside_of_its_folder(
 paths = st.text(st.sampled_from("ab/."), min_size=1, max_size=8)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.sampled_from(["l", "a/l", "a/b/l"]), paths)
 def test_a_link_that_is_kept_stays_inside(path: str, target: str) -> None:
     if not link_problem(path, target):

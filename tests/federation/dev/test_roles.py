@@ -15,6 +15,7 @@ from federation.config.dev_state import client_token_path
 from federation.config.load import load
 from federation.dev import agents, lifecycle
 from federation.errors import ConfigError, DevError
+from tests.scenarios.light_job import light_job
 
 SCIENTIST = """
 namespace "default" {
@@ -38,9 +39,10 @@ def engine(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The example project; its regions want the token in ROLE_TOKEN."""
+    """The example project with a light job; its regions want the token in ROLE_TOKEN."""
     root = tmp_path / "p"
     assert run(["init", str(root)]) == 0
+    (root / "sales-close-prediction.nomad.hcl").write_text(light_job("sales-close-prediction"))
     text = (root / "fedml.toml").read_text()
     for name in ("us", "eu", "onprem"):
         address = f'addresses = ["dev:{name}"]\n'

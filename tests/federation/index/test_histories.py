@@ -21,6 +21,7 @@ from regions.model import StoreConfig
 from regions.storage.errors import Unavailable
 from regions.storage.file.store import FileStore
 from regions.storage.store import Store
+from tests.examples import examples
 
 OpenIndex = Callable[..., Index]
 MakeRecord = Callable[..., ResultRecord]
@@ -235,7 +236,9 @@ class Model:
 
 
 @settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=examples(30),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(operations=OPERATIONS, turns=st.lists(st.integers(0, 2), min_size=14, max_size=14))
 def test_the_catalog_is_the_fold_of_the_log(

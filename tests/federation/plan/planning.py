@@ -18,7 +18,7 @@ from federation.index.stores import Stores
 from jobs.errors import FedmlError
 from jobs.spec import shape_of
 from regions.errors import NotFound, PermissionDenied, RegionUnreachable
-from regions.model import DryRun, GroupShortfall, HeldDevices, Node, Region
+from regions.model import DryRun, GroupShortfall, HeldDevices, Node, Region, StoreConfig
 from regions.nomad.resources import Resources
 from tests.federation.conftest import MemoryStore
 
@@ -77,7 +77,7 @@ class FakeRegion:
     held: list[HeldDevices] = field(default_factory=list)
     live_jobs: list[dict[str, Any]] = field(default_factory=list)
 
-    def within(self, deadline_s: float) -> FakeRegion:
+    def within(self, deadline_s: float, *, rounds: int = 3) -> FakeRegion:
         self.deadlines_s.append(deadline_s)
         return self
 
@@ -121,6 +121,9 @@ class FakeRegion:
     def taken(self) -> tuple[dict[str, Resources], list[HeldDevices]]:
         return self.used(), self.held
 
+    def job_versions(self, job_id: str) -> list[dict[str, Any]]:
+        return [self.job(job_id)]
+
     def evaluations(self, job_id: str | None = None, status: str = "") -> list[dict[str, Any]]:
         return []
 
@@ -162,6 +165,18 @@ class FakeApp:
         rendered: dict[str, dict[str, Any] | FedmlError] = dict.fromkeys(names, self.job)
         prepared = PreparedJob(Path("train.nomad.hcl"), shape_of(self.job), self.spec_hash, rendered)
         return limited(prepared, self.config.allowed_regions.get("train"))
+
+    def prepare_from_file(self, request: JobRequest) -> PreparedJob:
+        return self.prepare(request)
+
+    def registered_job(self, job: str = "") -> str:
+        return ""
+
+    def registered_request(self, request: JobRequest) -> str:
+        return ""
+
+    def store(self, config: StoreConfig) -> MemoryStore:
+        return MemoryStore()
 
     def prepare_registered(
         self, job_id: str, regions: Sequence[str], *, allow_drift: bool = False, nowhere: FedmlError | None = None

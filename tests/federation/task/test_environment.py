@@ -97,7 +97,7 @@ def test_a_project_with_its_lock(tmp_path: Path, index: str) -> None:
     assert stale.returncode == 1
     problem = "The lockfile at `uv.lock` needs to be updated, but `--locked` was provided."
     assert errors(stale) == [
-        f"Error: uv can't make the environment of uv.lock: {problem}",
+        f"Error in the code: uv can't make the environment of uv.lock: {problem}",
         "  → lock it again:  uv lock, then run again",
     ]
     torn = Task(tmp_path / "c", {**files, "uv.lock": "torn["}, command, more=settings(tmp_path, index)).run()
@@ -149,7 +149,7 @@ def test_no_uv(tmp_path: Path) -> None:
 
 def test_uv_is_fetched_once_and_verified(tmp_path: Path, index: str) -> None:
     archive = tmp_path / "uv.tar.gz"
-    with tarfile.open(archive, "w:gz") as tar:
+    with tarfile.open(archive, "w:gz", compresslevel=1) as tar:
         tar.add(uv(), "uv-x86_64/uv")
     sha256 = hashlib.sha256(archive.read_bytes()).hexdigest()
     files, more = {"train.py": BLOCK + PROGRAM}, settings(tmp_path, index)

@@ -92,6 +92,13 @@ def test_metrics_that_cannot_be_kept_one_by_one_are_a_note_in_the_record(tmp_pat
     assert record.environment["left_out"] == note
 
 
+def test_an_output_folder_that_the_command_replaced(tmp_path: Path) -> None:
+    text = "import os; os.rmdir(os.environ['FEDML_OUTPUT']); open(os.environ['FEDML_OUTPUT'], 'w').write('x')"
+    done = Task(tmp_path, {"train.py": text}, Command(("python", "train.py"))).run()
+    assert done.returncode == 1
+    assert errors(done) == ["Error in the code: the command ended well, but $FEDML_OUTPUT is not a folder any more"]
+
+
 def test_an_output_folder_that_cannot_be_made(tmp_path: Path) -> None:
     task = Task(tmp_path, {"train.py": WRITE}, Command(("python", "train.py")))
     task.act("fetch")

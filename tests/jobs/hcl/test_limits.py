@@ -58,7 +58,7 @@ def test_what_multiplies_without_end_is_one_error(text):
 
 @pytest.mark.parametrize("wrapped", ["try({}, 1)", "can({})", "false || try({}, true)"])
 def test_no_function_hides_that_a_limit_was_reached(wrapped):
-    expression = "[for x in range(1000) : [for y in range(1000) : range(1000)]]"
+    expression = "setproduct(range(1000), range(1000), range(1000))"
     with pytest.raises(HclError, match="more than"):
         parse_job(f'job "j" {{\n meta {{\n v = jsonencode({wrapped.format(expression)})\n }}\n}}\n')
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from regions.nomad import decode, task_history
 from regions.nomad.json_types import NOT_OF_NOMADS_SHAPE
+from tests.examples import examples
 
 ALLOCATION: dict[str, Any] = {
     "ID": "a",
@@ -93,7 +94,7 @@ def test_the_answer_itself_is_read(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", READERS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(data=st.data())
 def test_any_value_anywhere_is_read_or_not_of_nomads_shape(name: str, data: st.DataObject) -> None:
     read, answer = READERS[name]

@@ -19,6 +19,7 @@ from federation.log import Change, Entry, Log
 from federation.result import Key, ResultFile, ResultRecord
 from federation.ui.index_history import change_text, without_effect
 from jobs.json_limits import WHOLE_NUMBER_MAX
+from tests.examples import examples
 from tests.federation.index.conftest import MakeRecord, OpenIndex
 
 _STEPS = 100
@@ -160,7 +161,7 @@ def test_1100_files_whose_sizes_overflow_in_the_log_leave_the_index_readable(
     assert index.commit([last]) == {last.alloc_id: "added"}
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(
     st.lists(
         st.builds(
@@ -186,7 +187,7 @@ def test_any_changes_are_folded_and_read_again(changes: list[Change]) -> None:
     catalog.close()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.sampled_from(["files", "metrics", "key", "format", "prefix", "attempt", "store", "environment"]), _VALUES)
 def test_any_value_in_a_record_of_the_log_is_folded(name: str, value: Any) -> None:
     change = adding(1, {"auc": 1})

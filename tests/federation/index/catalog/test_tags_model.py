@@ -14,6 +14,7 @@ from federation.errors import UsageError
 from federation.index import Index
 from federation.index.tags import TagMoved
 from federation.result import ResultRecord
+from tests.examples import examples
 
 MakeRecord = Callable[..., ResultRecord]
 
@@ -121,7 +122,9 @@ def act(index: Index, make_record: MakeRecord, step: tuple[Any, ...]) -> None:
 
 
 @settings(
-    max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=examples(50),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(steps=STEPS, turns=st.lists(st.integers(0, 2), min_size=27, max_size=27))
 def test_the_index_is_what_the_model_is(

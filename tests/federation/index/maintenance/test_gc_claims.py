@@ -21,6 +21,7 @@ from federation.index.maintenance.retention import Retention
 from federation.log import Log
 from federation.result import Key, ResultRecord
 from regions.model import Region
+from tests.examples import examples
 from tests.federation.index.conftest import Clouds
 
 DAY = timedelta(days=1)
@@ -280,7 +281,9 @@ LIES = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(
+    max_examples=examples(40), deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
 @given(st.lists(LIES, min_size=1, max_size=4))
 def test_whatever_records_say_all_that_is_not_their_own_survives(lies: list[dict[str, Any]]) -> None:
     with TemporaryDirectory() as folder:

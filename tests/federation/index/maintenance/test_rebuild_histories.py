@@ -18,6 +18,7 @@ from federation.index.maintenance.rebuild import apply_rebuild, plan_rebuild
 from federation.index.maintenance.verify import verify
 from federation.result import ResultRecord, manifest_sha256
 from federation.workflows.index_rebuild import logged_end
+from tests.examples import examples
 
 MakeRecord = Callable[..., ResultRecord]
 
@@ -81,7 +82,9 @@ def everything(index: Index) -> tuple[Any, ...]:
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=examples(60),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(steps=st.lists(STEP, max_size=25), with_catalog=st.booleans())
 def test_rebuilt_after_any_history(

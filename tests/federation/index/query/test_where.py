@@ -20,6 +20,7 @@ from federation.index.query import WhereError, candidates
 from federation.result import Key, ResultRecord
 from regions.model import StoreConfig
 from regions.storage.file.store import FileStore
+from tests.examples import examples
 
 OpenIndex = Callable[..., Index]
 MakeRecord = Callable[..., ResultRecord]
@@ -259,7 +260,7 @@ TREES = st.recursive(
 )
 
 
-@settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(600), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(tree=TREES, few=st.sampled_from([-1, 2, candidates.FEW]))
 def test_where_finds_what_a_python_evaluator_finds(rows_of: tuple[Index, list[Row]], tree: Any, few: int) -> None:
     """However many candidates are few: whether an index is used makes no difference."""

@@ -22,6 +22,7 @@ from federation.run.lease import Lease
 from federation.run.timeline import timeline
 from regions.model import StoreConfig
 from regions.storage import open_store
+from tests.examples import examples
 from tests.federation.run.brain.test_endings import of
 from tests.federation.run.brain.test_run_log import proposing
 from tests.federation.run.brain.world import MANIFEST
@@ -97,7 +98,7 @@ def test_a_forged_change_is_passed_over_with_a_note(change: dict[str, Any]) -> N
     assert {attempt.region for slot in brain.slots for attempt in slot.attempts} == {"us", "eu"}
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.lists(_CHANGES, max_size=5))
 def test_any_changes_are_replayed_and_heard(changes: list[dict[str, Any]]) -> None:
     replaying = Brain(replace(MANIFEST, slots=2))
@@ -111,7 +112,7 @@ def test_any_changes_are_replayed_and_heard(changes: list[dict[str, Any]]) -> No
     assert len(brain.slots) == len(replaying.slots) == 2
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(st.lists(_CHANGES, max_size=5))
 def test_any_changes_make_a_timeline(changes: list[dict[str, Any]]) -> None:
     class Entry:
@@ -125,7 +126,7 @@ def test_any_changes_make_a_timeline(changes: list[dict[str, Any]]) -> None:
     assert len(spans) <= len(usable)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.sampled_from(sorted(json.loads(MANIFEST.to_json()))), _VALUES)
 def test_any_value_in_a_manifest_gives_a_manifest_or_our_error(name: str, value: Any) -> None:
     data = copy.deepcopy(json.loads(MANIFEST.to_json()))
