@@ -8,7 +8,6 @@ decorator made.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -149,31 +148,25 @@ def _refuse(self: Any, name: str, *_: Any) -> None:
 
 
 class _StandardFields:
-    """`__dataclass_fields__`, made by `dataclasses` when somebody asks for it."""
-
-    _lock = threading.RLock()
+    """`__dataclass_fields__`, made by `dataclasses` from a copy of the class when somebody asks for it. Threads that ask at
+    once each make their own, which are alike."""
 
     def __init__(self, cls: Any, own: Mapping[str, _Field]) -> None:
         self._cls, self._own = cls, own
 
     def __get__(self, _: Any, owner: Any) -> Mapping[str, Any]:
-        with self._lock:  # else two threads would make them at once
-            standard = self._cls.__dict__.get("__dataclass_fields__")
-            if standard is None:
-                standard = self._made(owner)
-        found: Mapping[str, Any] = standard
-        return found
-
-    def _made(self, owner: Any) -> Any:
         import dataclasses
 
+        cls = self._cls
+        space = {name: of for name, of in cls.__dict__.items() if name not in ("__dict__", "__weakref__")}
         for name, one in self._own.items():
             if one.factory is not _UNSET:
-                setattr(self._cls, name, dataclasses.field(default_factory=one.factory, compare=one.compare))
+                space[name] = dataclasses.field(default_factory=one.factory, compare=one.compare)
             elif not one.compare:
-                setattr(self._cls, name, dataclasses.field(default=one.default, compare=False))
-        standard: Any = dataclasses.dataclass(frozen=True)(self._cls)
+                space[name] = dataclasses.field(default=one.default, compare=False)
+        standard: Any = dataclasses.dataclass(frozen=True)(type(cls)(cls.__name__, cls.__bases__, space))
         if _FIELDS in owner.__dict__:
             owner.__dataclass_params__ = standard.__dataclass_params__
             owner.__dataclass_fields__ = standard.__dataclass_fields__
-        return standard.__dataclass_fields__
+        found: Mapping[str, Any] = standard.__dataclass_fields__
+        return found
