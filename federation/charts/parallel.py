@@ -63,19 +63,20 @@ def parallel(
     brush: Mapping[str, tuple[float, float]] | None = None,
     names: Mapping[str, str] | None = None,
     limit: int = ROWS_MAX,
+    of: int = 0,
 ) -> Chart:
     """Draws rows over axes. Numbers get a scale, texts a place each in order. `brush` maps an axis to the (low, high) that is
     selected; other lines are dimmed. `names` maps kinds to what they mean, for the key. For a script each line has
     `data-id`, each axis `data-name`, `data-min`, `data-max`, `data-log`, and in pixels `data-top` and `data-bottom`. On an
     axis of texts a value is its place, from 0."""
-    kept = sampled(rows, limit)
+    kept, of = sampled(rows, limit), max(of, len(rows))
     scales = [_axis(name, rows, log) for name in axes]
     top = 52.0 if label else 34.0
     parts = [label_text(label, 0, 12, "h")] if label else []
-    note = svg.counted_of(len(kept), len(rows))
+    note = svg.counted_of(len(kept), of)
     if not scales or not rows:
         parts.append(label_text("nothing to draw yet", 0, top, "m"))
-        return svg.chart(parts, top + 12, label or "parallel coordinates", drawn=0, of=len(rows))
+        return svg.chart(parts, top + 12, label or "parallel coordinates", drawn=0, of=of)
     spots = [_across(order, len(scales)) for order in range(len(scales))]
     chosen = [row for row in kept if _is_chosen(row, scales, brush or {})]
     ids = {id(row) for row in chosen}
@@ -94,7 +95,7 @@ def parallel(
     legend, y = key([(css_class(kind), name, "") for kind, name in (names or {}).items() if kind in kinds], y + 16)
     parts.append(legend)
     parts.append(label_text(note, 0, y + 14, "m small"))
-    return svg.chart(parts, y + 20, label or "parallel coordinates", drawn=len(kept), of=len(rows), note=note)
+    return svg.chart(parts, y + 20, label or "parallel coordinates", drawn=len(kept), of=of, note=note)
 
 
 def within(rows: Sequence[Row], axes: Sequence[str], brush: Mapping[str, tuple[float, float]]) -> set[str]:

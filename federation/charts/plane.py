@@ -110,8 +110,10 @@ def scatter(
     y_format: Format = readable,
     names: Mapping[str, str] | None = None,
     limit: int = MARKS_MAX,
+    of: int = 0,
 ) -> Chart:
-    """A point for each mark. `names` maps the kinds that occur to what they mean, for the key."""
+    """A point for each mark. `names` maps the kinds that occur to what they mean, for the key. `of`: how many there are, where
+    `marks` are a sample of them."""
     frame = _frame(marks, log_x, log)
     usable = [mark for mark in marks if frame.holds(mark)]
     kept = sampled(usable, limit)
@@ -122,7 +124,8 @@ def scatter(
     legend, height = key(items, top + HEIGHT + 34)
     parts.append(legend)
     about = label or f"{y_label} against {x_label}"
-    return _finished(parts, height, about, len(kept), len(marks), len(usable))
+    sample = max(0, of - len(marks))
+    return _finished(parts, height, about, len(kept), len(marks) + sample, len(usable) + sample)
 
 
 def sparkline(

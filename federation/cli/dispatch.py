@@ -97,7 +97,7 @@ def dispatch(
             note(said)
         if rollout.dry_run:
             raise typer.Exit(show_plan(app, request, as_json=as_json))
-        hosts = _hosts(app, host_names) if detach.detach else []
+        hosts = hosts_of(app, host_names) if detach.detach else []
         begun = begin(
             app,
             request,
@@ -117,7 +117,7 @@ def _saved(plan: Path, request: RunRequest) -> SavedPlan:
     return read_plan(plan, instead_of=request)
 
 
-def _hosts(app: App, names: Sequence[str]) -> list[Host]:
+def hosts_of(app: App, names: Sequence[str]) -> list[Host]:
     from federation.workflows.detach import coordinator_regions
 
     return coordinator_regions(app, names)

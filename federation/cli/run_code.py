@@ -65,15 +65,13 @@ def run_code(
 
       fedml run train.py --write train.nomad.hcl
     """
-    from federation.cli.dispatch import follow_or_detach, show_plan
+    from federation.cli.dispatch import follow_or_detach, hosts_of, show_plan
     from federation.cli.options.common import names
     from federation.cli.session import answer_block, note, opened
     from federation.config.load import find
     from federation.deploy.prepare import JobRequest
     from federation.errors import ConfigError, UsageError
-    from federation.workflows.detach import coordinator_regions
     from federation.workflows.dispatch import Deploying, begin
-    from federation.workflows.failed_slots import request_of_failed
     from federation.workflows.run_code import code_run
 
     ask, regions = code_ask(words or (), code, needs), names(where.regions)
@@ -99,11 +97,13 @@ def run_code(
             return
         request = made.request(made.packed(app.config.cache_dir, note), request)
         if run.failed_of:
+            from federation.workflows.failed_slots import request_of_failed
+
             request, said = request_of_failed(app, run.failed_of, request)
             note(said)
         if where.dry_run:
             raise typer.Exit(show_plan(app, request, as_json=as_json))
-        hosts = coordinator_regions(app, host_names) if detach.detach else []
+        hosts = hosts_of(app, host_names) if detach.detach else []
         begun = begin(
             app,
             request,

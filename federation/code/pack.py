@@ -20,12 +20,14 @@ from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from federation.code import git
 from federation.code.refusals import OVERLAP_BYTES, refuse, refused, secret_in
-from federation.code.selection import Entries, select
 from federation.errors import CodeError
+
+if TYPE_CHECKING:
+    from federation.code.selection import Entries
 
 _CHUNK_BYTES = 1 << 20
 _NEWLINE = b"\n"
@@ -73,13 +75,15 @@ def pack(path: Path, cache: Path, *, large: bool = False, allow_secret_files: Co
     if is_script:
         entries, lock = _script_entries(path), f"{path.name}.lock"
     else:
+        from federation.code.selection import select  # brings pathspec
+
         entries = select(root)
         lock = next((name for name in _LOCKS if name in entries), "")
     try:
         links = {
             name: str((root / name).readlink()) for name, status in entries.items() if stat.S_ISLNK(status.st_mode)
         }
-        refuse(root, entries, links, large=large, allow=allow_secret_files)
+        refuse(root, entries, links, large=large, allow=allow_secret_files, is_named=is_script)
         state = git.state(root, [*entries] if is_script else ["."])
         return _packed(root, entries, links, cache, allow_secret_files, state, lock)
     except OSError as error:

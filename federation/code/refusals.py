@@ -10,15 +10,19 @@ import stat
 import unicodedata
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from functools import cache
 from os import stat_result
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import re2
-from pathspec import GitIgnoreSpec
 
 from federation.code.unpack import FILES_MAX, link_problem, path_problem
 from federation.errors import CodeError
 from federation.text import counted, size_text
+
+if TYPE_CHECKING:
+    from pathspec import GitIgnoreSpec
 
 USUAL_FILES_MAX = 4096
 """As many as Nomad unpacks of an artifact by default."""
@@ -32,7 +36,7 @@ _SHOWN = 8
 _BY_NAME = "has the name of a file with credentials"
 _BY_PATTERN = "seems to hold"
 
-_CREDENTIALS = GitIgnoreSpec.from_lines((
+_CREDENTIALS = (
     ".env", ".env.*", "!.env.example", "!.env.sample", "!.env.template", "!.env.dist", ".envrc",
     "*.pem", "*.key", "*.p12", "*.pfx", "*.jks", "*.keystore", "*.ppk", "*.kdbx", "id_rsa", "id_dsa", "id_ecdsa", "id_ed25519",
     ".ssh", ".gnupg", ".netrc", "_netrc", ".pypirc", ".git-credentials", ".htpasswd", ".pgpass", ".boto", ".s3cfg",
@@ -40,7 +44,7 @@ _CREDENTIALS = GitIgnoreSpec.from_lines((
     "rclone.conf", "credentials.json", "application_default_credentials.json", "client_secret*.json",
     "service[-_]account*.json", "*[-_]service[-_]account.json", "kaggle.json", "**/.streamlit/secrets.toml",
     "**/huggingface/token", "*.tfstate", "*.tfstate.backup", ".fedml",
-))  # fmt: skip
+)  # fmt: skip
 
 _SECRETS: Mapping[bytes, tuple[str, re.Pattern[bytes]]] = {
     literal: (name, re.compile(pattern))
@@ -97,10 +101,16 @@ def secret_in(data: bytes) -> tuple[str, int] | None:
 
 
 def refuse(
-    root: Path, entries: Mapping[str, stat_result], links: Mapping[str, str], *, large: bool, allow: Collection[str]
+    root: Path,
+    entries: Mapping[str, stat_result],
+    links: Mapping[str, str],
+    *,
+    large: bool,
+    allow: Collection[str],
+    is_named: bool = False,
 ) -> None:
     """Raises CodeError, with all reasons in one, unless these files and links of `root` (by path; for links what they say)
-    may be packed. Contents aren't read here."""
+    may be packed. Contents aren't read here. Of a script that a person named (`is_named`) the name isn't judged."""
     _refuse_too_much(root, {path: status.st_size for path, status in entries.items()}, large=large)
     problems: list[tuple[str, str]] = []
     spellings: dict[str, str] = {}
@@ -109,7 +119,7 @@ def refuse(
         if not problem and path in links:
             target_problem = link_problem(path, links[path])
             problem = f"is a link to {links[path]!r}, which {target_problem}" if target_problem else ""
-        if not problem and path not in allow and _CREDENTIALS.match_file(path.lower()):
+        if not problem and path not in allow and not is_named and _credentials().match_file(path.lower()):
             problem = _BY_NAME
         folded = unicodedata.normalize("NFC", path).casefold()
         if not problem and spellings.setdefault(folded, path) != path:
@@ -128,6 +138,13 @@ def refused(root: Path, problems: Sequence[tuple[str, str]]) -> CodeError:
     allow = ";\nallow one that only looks like a secret with --allow-secret-file PATH" if looks_secret else ""
     hint = f"leave files out by a line in .fedmlignore (or .gitignore){allow}"
     return CodeError(f"can't pack {root}: {'; '.join([*shown, *more])}", hint=hint)
+
+
+@cache
+def _credentials() -> GitIgnoreSpec:
+    from pathspec import GitIgnoreSpec  # 15 ms, which a script alone can do without
+
+    return GitIgnoreSpec.from_lines(_CREDENTIALS)
 
 
 def _kind_problem(mode: int) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import pairwise
+from typing import NamedTuple
 
 from federation.run.attempt_times import AttemptTimes, seconds
 from federation.run.brain.events import Pair
@@ -38,8 +38,7 @@ WHO_LOOKS: Mapping[str, str] = {
 }
 
 
-@frozen
-class Recorded:
+class Recorded(NamedTuple):
     """When an attempt's last record was written, and when the index took it (RFC 3339)."""
 
     created: str
@@ -160,8 +159,8 @@ def _recorded(recorded: Recorded | None) -> tuple[float | None, float | None]:
 
 
 def _phases(begin_s: float, moments: Iterable[tuple[str, float | None]]) -> Iterable[tuple[str, float]]:
-    known = [("", begin_s), *((phase, moment) for phase, moment in moments if moment is not None)]
     latest = begin_s
-    for (_, _), (phase, moment) in pairwise(known):
-        yield phase, max(0.0, moment - latest)
-        latest = max(latest, moment)
+    for phase, moment in moments:
+        if moment is not None:
+            yield phase, max(0.0, moment - latest)
+            latest = max(latest, moment)

@@ -9,30 +9,26 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
-from typing import Literal, Protocol
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from federation.run.attempt_times import AttemptTimes, seconds
 from federation.run.brain.causes import Cause
-from federation.run.brain.changes import Ack, Bind, Fail, OfAttempt, parse_entry
+from federation.run.brain.changes import Ack, Bind, Fail, OfAttempt, Read
 from federation.run.brain.events import Pair
 from jobs.frozen import frozen
 
 Outcome = Literal["done", "failed", "stopped", "open"]
 
 
-class LogEntry(Protocol):
-    """An entry of a run log, as far as it is read."""
-
-    @property
-    def time(self) -> str: ...
-    @property
-    def changes(self) -> tuple[dict[str, object], ...]: ...
+Logged = tuple[str, Sequence[Read]]
+"""An entry of a run log: its time and its changes."""
 
 
-@frozen
+@dataclass(slots=True)
 class Span:
-    """One attempt over time: bound, then sent, then computing from `started_s` to `ended_s` (None: not yet, or unknown)."""
+    """One attempt over time: bound, then sent, then computing from `started_s` to `ended_s` (None: not yet, or unknown).
+    Nothing changes it once the timeline is built."""
 
     slot: int
     attempt: int
@@ -121,7 +117,7 @@ class Timeline:
 
 
 def timeline(
-    entries: Iterable[LogEntry],
+    entries: Iterable[Logged],
     committed: Mapping[Pair, str],
     times: Iterable[AttemptTimes],
     prices_per_hour: Mapping[str, float | None],
@@ -134,20 +130,20 @@ def timeline(
     for attempt in times:
         pair = (attempt.slot, attempt.attempt)
         if pair in spans:
-            spans[pair] = _exact(spans[pair], attempt, begin)
+            _take_exact(spans[pair], attempt, begin)
     ordered = tuple(spans[pair] for pair in sorted(spans))
     regions = tuple(_region(name, ordered, price) for name, price in prices_per_hour.items())
     took_s = max((span.ended_s for span in ordered if span.ended_s is not None), default=0.0)
     return Timeline(ordered, regions, took_s, _lower_bound_s(ordered, regions), _fits(times), begin)
 
 
-def _logged(entries: Iterable[LogEntry]) -> tuple[float, dict[Pair, Span]]:
+def _logged(entries: Iterable[Logged]) -> tuple[float, dict[Pair, Span]]:
     """When the first attempt was bound (0.0 before that), and what the run log tells of each attempt."""
     begin: float | None = None
     spans: dict[Pair, Span] = {}
-    for entry in entries:
-        at = seconds(entry.time)
-        for change in parse_entry(entry.changes):
+    for time, changes in entries:
+        at = seconds(time)
+        for change in changes:
             if isinstance(change, Bind) or (isinstance(change, Ack | Fail) and (change.slot, change.attempt) in spans):
                 begin = at if begin is None else begin
                 _take(spans, change, at - begin)
@@ -160,10 +156,11 @@ def _take(spans: dict[Pair, Span], change: OfAttempt, at_s: float) -> None:
         case Bind():
             spans[pair] = Span(*pair, region=change.region, bound_s=at_s)
         case Ack():
-            spans[pair] = replace(spans[pair], sent_s=at_s, started_s=at_s)
+            spans[pair].sent_s = spans[pair].started_s = at_s
         case Fail():
-            outcome: Outcome = "stopped" if change.cause is Cause.RULE else "failed"
-            spans[pair] = replace(spans[pair], ended_s=at_s, outcome=outcome, reason=change.reason, cause=change.cause)
+            span = spans[pair]
+            span.ended_s, span.reason, span.cause = at_s, change.reason, change.cause
+            span.outcome = "stopped" if change.cause is Cause.RULE else "failed"
 
 
 def _complete(spans: dict[Pair, Span], committed: Mapping[Pair, str], begin: float) -> None:
@@ -171,7 +168,8 @@ def _complete(spans: dict[Pair, Span], committed: Mapping[Pair, str], begin: flo
     for pair, written in committed.items():
         if pair in spans:
             with suppress(ValueError):
-                spans[pair] = replace(spans[pair], ended_s=seconds(written) - begin, outcome="done")
+                spans[pair].ended_s = seconds(written) - begin
+                spans[pair].outcome = "done"
 
 
 def _lower_bound_s(spans: Sequence[Span], regions: Sequence[RegionTime]) -> float:
@@ -194,12 +192,13 @@ def running_at(spans: Sequence[Span], moments_s: Sequence[float], until_s: float
     ]
 
 
-def _exact(span: Span, one: AttemptTimes, begin: float) -> Span:
+def _take_exact(span: Span, one: AttemptTimes, begin: float) -> None:
     """Takes the times that Nomad told of the attempt's tasks."""
     if one.started_s is None:
-        return replace(span, started_s=None) if one.is_failed else span
-    ended_s = one.ended_s - begin if one.ended_s is not None else span.ended_s
-    return replace(span, started_s=max(one.started_s - begin, span.bound_s), ended_s=ended_s)
+        span.started_s = None if one.is_failed else span.started_s
+        return
+    span.started_s = max(one.started_s - begin, span.bound_s)
+    span.ended_s = one.ended_s - begin if one.ended_s is not None else span.ended_s
 
 
 def _region(name: str, spans: Sequence[Span], price_per_hour: float | None) -> RegionTime:

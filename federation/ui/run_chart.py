@@ -50,8 +50,12 @@ def chart(timeline: Timeline) -> list[str]:
     return [*lines, f"{'':<{indent}}0{end:>{WIDTH - 1}}"] if lines else []
 
 
-def picture(timeline: Timeline, *, label: str = "", href: Callable[[Span], str] = lambda span: "") -> Chart:
-    """Draws the attempts of each region over time in its colour, pale while they wait. `href` is the page of an attempt."""
+def picture(
+    timeline: Timeline, *, label: str = "", href: Callable[[Span], str] = lambda span: "", until_s: float | None = None
+) -> Chart:
+    """Draws the attempts of each region over time in its colour, pale while they wait. `href` is the page of an attempt. Open
+    ones go on until `until_s` (default: the latest time known)."""
+    end_s, is_small = max(until_s or 0.0, _until(timeline)), len(timeline.spans) <= gantt_chart.BARS_MAX
     lanes = [
         gantt_chart.Lane(
             region.region,
@@ -60,10 +64,10 @@ def picture(timeline: Timeline, *, label: str = "", href: Callable[[Span], str] 
                     span.bound_s,
                     span.ended_s,
                     region_class(order),
-                    begun_s=_until(timeline) if span.started_s is None else span.started_s,
+                    begun_s=end_s if span.started_s is None else span.started_s,
                     ended=span.outcome,
-                    title=_told(span),
-                    href=href(span),
+                    title=_told(span) if is_small else "",
+                    href=href(span) if is_small else "",
                 )
                 for span in timeline.spans
                 if span.region == region.region
@@ -71,7 +75,7 @@ def picture(timeline: Timeline, *, label: str = "", href: Callable[[Span], str] 
         )
         for order, region in enumerate(timeline.regions)
     ]
-    return gantt_chart.gantt(lanes, label=label, until_s=_until(timeline))
+    return gantt_chart.gantt(lanes, label=label, until_s=end_s)
 
 
 def _told(span: Span) -> str:

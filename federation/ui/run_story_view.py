@@ -147,10 +147,17 @@ def show_timeline(timeline: Timeline) -> None:
         )
 
 
+def share(part: float) -> str:
+    """`41%`; `<1%` for a little."""
+    return "<1%" if 0 < part < 0.005 else f"{part:.0%}"
+
+
 def spent_line(spent: TimeSpent) -> str:
     """Where the time of all slots went, in one line; empty before any was spent."""
     total_s = spent.total_s
-    parts = [f"{PHASES[phase]} {took_s / total_s:.0%}" for phase, took_s in spent.phases.items() if took_s and total_s]
+    parts = [
+        f"{PHASES[phase]} {share(took_s / total_s)}" for phase, took_s in spent.phases.items() if took_s and total_s
+    ]
     return f"Where the time went: {', '.join(parts)}." if parts else ""
 
 
@@ -177,7 +184,8 @@ def show_times(spent: TimeSpent) -> None:
     total = ("all", *(in_words(spent.phases[phase]) for phase in phases))
     columns = ("region", *(PHASES[phase] for phase in phases))
     console.print(table(columns, [*rows, total], numbers=columns[1:]))
-    console.print_line(f"{spent_line(spent)} {longest_line(spent)}", soft_wrap=True)
+    for line in filter(None, (spent_line(spent), longest_line(spent))):
+        console.print_line(line, soft_wrap=True)
     if spent.exact < spent.attempts:
         console.print_line(
             f"Nomad's times of {spent.attempts - spent.exact:,} of {counted(spent.attempts, 'attempt')} aren't kept: from the "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from federation.index import Row
 from federation.index.query.fields import Field, written_name
@@ -33,9 +32,10 @@ def result_table(
     if own is not None:
         columns = [own, *(column for column in columns if column is not own)]
     heads = [
-        Column(visible, _KINDS.get(column.field, "number" if column.is_number else "text"), sort=written(column.field))
+        Column(
+            column.heading, _KINDS.get(column.field, "number" if column.is_number else "text"), written(column.field)
+        )
         for column in columns
-        for visible in (column.heading,)
     ]
     at = f"?revision={segment(revision)}" if revision else ""
     lines = [
@@ -58,12 +58,11 @@ def _cell(column: TextColumn, row: Row) -> Cell:
         value = (row.metrics if kind == "metrics" else row.params).get(name, "")
         return Cell("" if text == "-" else shortened(text, TEXT_CHARS), value, title=str(value))
     value = getattr(row, column.field, text)
-    cell = Cell(text, ", ".join(value) if isinstance(value, tuple) else value)
     match column.field:
         case "run":
-            return replace(cell, href=f"/runs/{segment(row.run)}")
+            return Cell(text, value, href=f"/runs/{segment(row.run)}")
         case "created" | "committed":
-            return replace(cell, text=str(value))
+            return Cell(str(value), value)
         case "state":
-            return replace(cell, state=row.state)
-    return cell
+            return Cell(text, value, state=row.state)
+    return Cell(text, ", ".join(value) if isinstance(value, tuple) else value)

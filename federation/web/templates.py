@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -16,11 +15,12 @@ from markupsafe import Markup
 from federation.charts.states import state
 from federation.output.visible import visible
 from federation.text import counted
+from federation.web.markup import row_html, short, when
+from federation.web.table import Table
 
 FOLDER = Path(__file__).parent / "templates"
 STATIC = Path(__file__).parent / "static"
 FRAGMENTS = "fragments_of_page"
-ID_CHARS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ def environment(**globals_: object) -> Environment:
         "look_of": state,
         "counted": counted,
     }
-    env.globals |= {"fragment": fragment, **globals_}
+    env.globals |= {"fragment": fragment, "rows_html": rows_html, **globals_}
     return env
 
 
@@ -81,26 +81,12 @@ def fragment(context: Context, name: str, caller: Callable[[], Markup]) -> Marku
     return html
 
 
-def when(moment: str | float | None) -> Markup:
-    """A `<time>`, which the browser shows as local time; UTC without JavaScript. Takes ISO 8601 or seconds since the epoch."""
-    if moment is None or moment == "":
-        return Markup("")
-    try:
-        at = datetime.fromtimestamp(moment, UTC) if isinstance(moment, int | float) else datetime.fromisoformat(moment)
-        at = at.astimezone(UTC)
-    except (ValueError, OverflowError, OSError):
-        return Markup("{}").format(visible(str(moment)))
-    utc = f"{at:%Y-%m-%d %H:%M:%S}Z"
-    return Markup('<time datetime="{}" title="{}">{}</time>').format(
-        f"{at:%Y-%m-%dT%H:%M:%SZ}", utc, f"{at:%Y-%m-%d %H:%M}Z"
-    )
-
-
-def short(name: str) -> Markup:
-    """An ID: its beginning is shown, all of it is copied."""
-    return Markup('<span class="id" title="{0}" data-copy="{0}">{1}</span>').format(
-        visible(name), visible(name[:ID_CHARS])
-    )
+@pass_context
+def rows_html(context: Context, rows: Table) -> Markup:
+    """The rows of a table, each of which is a fragment."""
+    written = {f"{rows.name}-{row.key}": row_html(rows, row) for row in rows.rows}
+    context[FRAGMENTS].update(written)
+    return Markup("\n").join(written.values())
 
 
 def picture(chart: Any) -> Markup:

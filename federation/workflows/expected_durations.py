@@ -45,9 +45,11 @@ def _of_run(index: Index, home: Store, row: RunRow, cache_dir: Path) -> dict[str
     except FedmlError:
         return {}
     seconds: dict[str, list[float]] = {}
-    from federation.run.timeline import timeline  # not needed where the durations are kept
+    from federation.run.brain.changes import parse_entry  # not needed where the durations are kept
+    from federation.run.timeline import timeline
 
-    for span in timeline(entries, committed, (), {}).spans:
+    logged = [(entry.time, parse_entry(entry.changes)) for entry in entries]
+    for span in timeline(logged, committed, (), {}).spans:
         if span.outcome == "done" and span.computed_s > 0:
             seconds.setdefault(span.region, []).append(span.computed_s)
     found = {region: median(each) for region, each in seconds.items()}

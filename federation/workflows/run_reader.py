@@ -21,7 +21,7 @@ from federation.manifest import Manifest
 from federation.result import Key
 from federation.run.attempt_times import AttemptTimes, attempt_times, together
 from federation.run.brain.brain import Brain
-from federation.run.brain.changes import Cancel, parse_entry
+from federation.run.brain.changes import Cancel, Read, parse, parse_entry
 from federation.run.brain.events import Appended, Event, Pair, Resumed
 from federation.run.brain.state import Slot
 from federation.run.brain.transitions import SlotState
@@ -55,6 +55,8 @@ class RunStory:
     slots: Sequence[Slot]
     entries: Sequence[Entry] = ()
     """Its run log."""
+    changes: Sequence[Sequence[Read]] = ()
+    """What each entry of it says."""
     results: Sequence[Row] = ()
     """Those that won their keys."""
     parameters: Callable[[int], Mapping[str, Value]] = lambda _: {}
@@ -97,7 +99,7 @@ def cancelled_in(entries: Iterable[Entry]) -> Cancelled | None:
     cancels = (
         Cancelled(entry.author, entry.time)
         for entry in entries
-        if any(isinstance(change, Cancel) for change in parse_entry(entry.changes))
+        if any(isinstance(parse(change), Cancel) for change in entry.changes if change["type"] == Cancel.TYPE)
     )
     return next(cancels, None)
 
@@ -132,11 +134,13 @@ class RunReader:
         """The same of a run whose row, manifest and run log are known."""
         results = self._app.index.won(row.run)
         parameters = parameters_of(manifest, self._app.home)
+        changes = tuple(parse_entry(entry.changes) for entry in entries)
         brain = Brain(manifest)
-        for event in replay_of(entries, results):
+        for event in replay_of(changes, results):
             brain.step(event)
+        driver = self.driver(row)
         return RunStory(
-            manifest, row.state, row.reason, tuple(brain.slots), entries, results, parameters, self.driver(row)
+            manifest, row.state, row.reason, tuple(brain.slots), entries, changes, results, parameters, driver
         )
 
     def driver(self, row: RunRow) -> Driver | None:
@@ -174,7 +178,8 @@ class RunReader:
             committed[pair] = max(committed.get(pair, ""), result.created)
         regions, manifest = self._app.config.regions, story.manifest
         prices = {name: regions[name].price_per_hour if name in regions else None for name in manifest.regions}
-        return timeline(story.entries, committed, times.values(), prices)
+        entries = zip((entry.time for entry in story.entries), story.changes, strict=True)
+        return timeline(entries, committed, times.values(), prices)
 
     def time_spent(self, story: RunStory, timeline: Timeline, times: Times) -> TimeSpent:
         """Tells where the time of all slots went; of an open run until now."""
@@ -236,8 +241,8 @@ class RunReader:
         return False
 
 
-def replay_of(entries: Sequence[Entry], results: Sequence[Row]) -> list[Event]:
+def replay_of(changes: Iterable[Sequence[Read]], results: Sequence[Row]) -> list[Event]:
     """The events that bring a brain to where the run stands."""
-    events: list[Event] = [Appended(parse_entry(entry.changes), is_replay=True) for entry in entries]
+    events: list[Event] = [Appended(tuple(entry), is_replay=True) for entry in changes]
     events.append(Resumed({Key(row.run, row.slot, row.group, row.index): row.attempt for row in results}))
     return events

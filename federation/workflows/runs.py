@@ -18,7 +18,7 @@ from federation.index import RunRow
 from federation.index.rows import CANCELLED, RUN_STATES_CLOSED
 from federation.log import default_author
 from federation.manifest import Manifest
-from federation.run.brain.changes import Rebind, Retry
+from federation.run.brain.changes import Rebind, Retry, parse_entry
 from federation.run.brain.commands import Tell
 from federation.run.brain.events import CancelRequested
 from federation.run.lease import Lease
@@ -134,7 +134,7 @@ class Runs(RunReader):
                 hint=f"restore {RunKeys(manifest.run).log} from the bucket's version history or a copy; else end the run and "
                 "dispatch what is missing as a new one: fedml runs cancel " + manifest.run,
             )
-        replay = replay_of(entries, won)
+        replay = replay_of((parse_entry(entry.changes) for entry in entries), won)
         if cancel is not None:
             replay.append(CancelRequested(cancel))
         return drive(self._app, manifest, self._prepared_again(manifest), log, replay, observe, lease)

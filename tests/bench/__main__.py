@@ -12,9 +12,23 @@ import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.bench import code_run, curves, dispatch, engine, index, main_job, packing, pages, plan, run, startup, stores
+from tests.bench import (
+    code_run,
+    curves,
+    dispatch,
+    engine,
+    index,
+    index_page,
+    main_job,
+    packing,
+    pages,
+    plan,
+    run,
+    startup,
+    stores,
+)
 
-SUITES = (main_job, startup, code_run, packing, index, engine, plan, stores, run, dispatch, curves, pages)
+SUITES = (main_job, startup, code_run, packing, index, index_page, engine, plan, stores, run, dispatch, curves, pages)
 
 
 def main(names: list[str]) -> int:

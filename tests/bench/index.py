@@ -22,8 +22,9 @@ from unittest.mock import patch
 from federation.index import Index
 from federation.index.catalog.catalog import Catalog, catalog_path
 from federation.index.catalog.checkpoint import checkpoint_key, write_checkpoint
-from federation.index.home import read_home
-from federation.log import Entry
+from federation.index.home import entry_key, read_home
+from federation.log import Entry, Position
+from federation.log.entry import draft
 from federation.result import ResultRecord
 from regions.model import StoreConfig
 from regions.storage import open_store
@@ -99,26 +100,28 @@ def record(number: int, draw: random.Random, *, is_good: bool) -> dict[str, Any]
     }
 
 
-def filled(path: Path, count: int) -> None:
-    """A catalog of `count` results in that file, `BATCH` a revision. Those that are good are no result of us."""
+def filled(path: Path, count: int) -> bytes:
+    """A catalog of `count` results in that file, `BATCH` a revision, and the bytes of its last entry. Those that are good are
+    no result of us."""
     draw = random.Random(7)
     good = {number for number in range(1, count, count // FOUND) if number % 3}
     catalog = Catalog(path)
     entries: list[Entry] = []
-    previous = ""
+    at, data = Position(), b""
     for number in range(1, count // BATCH + 1):
         start = (number - 1) * BATCH
         changes = [
             {"type": "add", "record": record(each, draw, is_good=each in good)} for each in range(start, start + BATCH)
         ]
-        digest = hashlib.sha256(str(number).encode()).hexdigest()
         moment = f"2026-{number // 40_000 + 1:02d}-{number // 2400 % 20 + 1:02d}T{number // 100 % 24:02d}:00:00.000000Z"
-        entries.append(Entry(number, moment, "ann@workstation", "run", previous, tuple(changes), "", digest))
-        previous = digest
+        entry, data = draft(at, moment, "ann@workstation", "run", changes, "")
+        entries.append(entry)
+        at = Position(entry.number, entry.sha256, entry.time)
         if len(entries) == 20 or number == count // BATCH:
             catalog.apply(entries)
             entries.clear()
     catalog.close()
+    return data
 
 
 class Home:
@@ -139,8 +142,9 @@ class Home:
         self.catalog = catalog_path(self.cache, home.id)
         self.catalog.parent.mkdir(parents=True)
         start_s = time.perf_counter()
-        filled(self.catalog, count)
+        last = filled(self.catalog, count)
         self.built_s = time.perf_counter() - start_s
+        self.store.put(entry_key(count // BATCH), last)
         index = Index(self.store, cache_dir=self.cache)
         index.commit([ResultRecord.from_dict(record(count, random.Random(8), is_good=False))])
         self.revision = index.log(limit=1)[-1].number

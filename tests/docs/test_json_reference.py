@@ -68,7 +68,7 @@ def test_every_key_is_documented_and_nothing_else() -> None:
         list(planned),
         list(planned["regions"][0]),
         list(outcome),
-        ["revision", "runs"],
+        ["revision", "total", "states", "runs"],
         list(story),
         list(deployed),
         list(deployed["regions"][0]),

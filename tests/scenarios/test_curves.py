@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from pathlib import Path
@@ -67,6 +68,11 @@ def test_curves_live_and_finished_and_slots_stopped_by_a_rule(project: Project, 
     assert "loss: 1.1 to 9.6, steps 1 to 7" in shown
     assert re.search(r"epochs=9 +stopped +7 +nan +\S+x$", shown, re.MULTILINE)
     assert "4 lines of 4 slots can't be used" in shown
+    assert shown in project.ran("runs", "watch", "curvy", "--curves").out, "without a terminal at the end"
+    watched = [
+        json.loads(line) for line in project.ran("runs", "watch", "curvy", "--curves", "--json").out.splitlines()
+    ]
+    assert [one["slot"] for one in watched[-1]["curves"]] == [0, 1, 2, 3]
     with federation.open(project.root) as fed:
         run = fed.resume("curvy")
         outcome = run.wait(timeout_s=120)

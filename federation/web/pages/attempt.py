@@ -118,13 +118,20 @@ def _whole(text: str) -> int:
 
 
 def _read(site: Site, now: RunNow, slot: int, number: int) -> Known[AttemptStory]:
-    attempt = now.story.slots[slot].attempts[0]
-    attempt = next(one for one in now.story.slots[slot].attempts if one.number == number)
+    """What is known of the attempt. It is read anew when its state changes, and often while a task of it runs."""
+    attempt = attempt_of(now.story, slot, number)
     if attempt.region in site.app.config.regions:
         site.opened(lambda app: app.client(attempt.region))
-    every_s = READ_EVERY_S if attempt.is_open and not now.row.closed else SETTLED_EVERY_S
-    key = ("attempt", now.row.run, slot, number)
-    return site.shared.get(key, lambda: attempt_story(site.app, now.story, slot, number), max_age_s=every_s)
+    key = ("attempt", now.row.run, slot, number, attempt.phase, now.states[slot])
+
+    def read() -> AttemptStory:
+        return attempt_story(site.app, now.story, slot, number)
+
+    known = site.shared.get(key, read, max_age_s=SETTLED_EVERY_S)
+    is_going_on = attempt.is_open and not now.row.closed
+    if is_going_on or any(one.is_running for one in known.value.allocations):
+        known = site.shared.get(key, read, max_age_s=READ_EVERY_S)
+    return known
 
 
 def _chosen(story: AttemptStory, alloc_id: str) -> OneAllocation | None:

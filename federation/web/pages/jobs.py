@@ -12,11 +12,12 @@ from federation.deploy.job_diff import JobDiff
 from federation.errors import ConfigError, UsageError
 from federation.index.rows import RunRow
 from federation.ui.job_view import file_difference_lines, job_diff_document, region_row
+from federation.web.markup import ID_CHARS
 from federation.web.page import Link, Live, Page, PageRoute
 from federation.web.regions import COST, DIFF_AGE_S, RegionNow, open_clients, regions_now, staleness
 from federation.web.site import Site
 from federation.web.table import Cell, Column, Row, Table
-from federation.web.templates import ID_CHARS, segment
+from federation.web.templates import segment
 from federation.workflows.job_checks import JobVersion, compared_jobs, compared_registered, job_versions, project_job
 from federation.workflows.region_state import ASK_S, LAST_MOMENT_S
 from jobs.errors import FedmlError

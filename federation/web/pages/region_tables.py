@@ -11,11 +11,12 @@ from federation.check import Check
 from federation.deploy.job_diff import JobDiff
 from federation.index.rows import RunRow
 from federation.ui.job_view import AGAINST_THE_FILE
+from federation.web.markup import ID_CHARS
 from federation.web.query import Query, changed
 from federation.web.regions import RegionNow
 from federation.web.site import Site
 from federation.web.table import Cell, Column, Row, Table
-from federation.web.templates import ID_CHARS, segment
+from federation.web.templates import segment
 from federation.workflows.region_state import LiveJob, NodeKind, RegionState, node_kinds, queue_groups
 from regions.model import Node, Region
 from regions.nomad.resources import Resources

@@ -25,6 +25,7 @@ TEXT_BYTES_MAX = 256 * 1024
 PICTURE_BYTES_MAX = 20 << 20
 SANDBOX = "sandbox; default-src 'none'; style-src 'unsafe-inline'"
 """For what is shown as a picture: it has no origin, runs no script and loads nothing."""
+SVG = "image/svg+xml"
 _MAGIC = (
     (b"\x89PNG\r\n\x1a\n", "image/png"),
     (b"\xff\xd8\xff", "image/jpeg"),
@@ -61,7 +62,10 @@ def view(site: Site, request: Request) -> Page | Response:
         kind = picture_type(data, path) if is_whole else ""
         if not kind:
             raise UsageError(f"{path} is not a picture that is shown here", hint="download it, or fedml index get")
-        return Response(data, headers={"content-security-policy": SANDBOX}, media_type=kind)
+        headers = {"content-security-policy": SANDBOX}
+        if kind == SVG:  # a document, which is shown inside of a page only, where no script of it runs
+            headers["content-disposition"] = "attachment"
+        return Response(data, headers=headers, media_type=kind)
     opened = open_file(site.app, now.index, row, record, path)
     name = path.rpartition("/")[2]
     plain = "".join(char if char.isascii() and (char.isalnum() or char in "._-") else "_" for char in name)
@@ -80,7 +84,7 @@ def picture_type(data: bytes, path: str) -> str:
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "image/webp"
     if path.lower().endswith(".svg") and b"<svg" in data[:4096]:
-        return "image/svg+xml"
+        return SVG
     return next((kind for magic, kind in _MAGIC if data.startswith(magic)), "")
 
 

@@ -136,7 +136,7 @@ def _results(now: RunNow, query: Query, pictures: dict[str, Chart]) -> dict[str,
     varied = charts.params_of(given)
     numbers = [name for name in varied if any(charts.as_number(one.params.get(name)) is not None for one in given)]
     pictures["best so far"] = now.once(
-        ("best", metric, best), lambda: charts.best_chart(now, given, metric, is_least=best == "min")
+        ("best", metric, best), lambda: charts.best_chart(now, metric, is_least=best == "min")
     )
     param = query.text("x") if query.text("x") in numbers else next(iter(numbers), "")
     if varied:
@@ -145,7 +145,7 @@ def _results(now: RunNow, query: Query, pictures: dict[str, Chart]) -> dict[str,
         pictures["scatter"] = now.once(
             ("scatter", param, metric), lambda: charts.scatter_chart(now, given, param, metric)
         )
-    return {"metric": metric, "metrics": names, "best": best, "param": param, "params": numbers, "count": len(given)}
+    return {"metric": metric, "metrics": names, "best": best, "param": param, "params": numbers}
 
 
 def _curves(site: Site, now: RunNow) -> RunCurves:

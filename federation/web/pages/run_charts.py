@@ -6,28 +6,31 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeGuard
 
 from federation.charts.bars import Bar, Segment, bars, stacked_bar
-from federation.charts.gantt import Lane, gantt
-from federation.charts.gantt import Span as Drawn
 from federation.charts.parallel import Row as Line
 from federation.charts.parallel import parallel
 from federation.charts.plane import Mark, Series, line, scatter
+from federation.charts.scale import sampled
 from federation.charts.slots import slot_grid
 from federation.charts.states import region_class
 from federation.charts.svg import Chart
 from federation.run.attempt_times import seconds
 from federation.run.time_spent import PHASES
-from federation.text import in_words
+from federation.ui.index_table import ranked
+from federation.ui.run_chart import picture as timeline_picture
 from federation.ui.slot_failures import params_text
-from federation.web.pages.run_attempts import href_of, state_of
+from federation.web.pages.run_attempts import href_of
 from federation.web.query import with_query
 from federation.web.run_now import RunNow
 from federation.workflows.run_curves import RunCurves
 from jobs.params.values import Value
 
-LINES_MAX = 400
-MARKS_MAX = 600
+LINES_MAX = 250
+MARKS_MAX = 300
+RESULTS_MAX = 2_000
+"""Of more results, a sample of so many is drawn; the best so far is of all."""
 AXES_MAX, METRIC_AXES_MAX = 8, 3
 CURVES_MAX, SERIES_MAX = 6, 30
 SMALLER_IS_BETTER = ("loss", "error", "rmse", "mae", "mse", "mape", "perplexity")
@@ -44,14 +47,19 @@ class Given:
     params: Mapping[str, Value]
     metrics: Mapping[str, float]
 
+    @property
+    def name(self) -> str:
+        """The slot with its parameters."""
+        return f"slot {self.slot} ({params_text(self.params)})"
+
 
 def given_of(now: RunNow) -> Sequence[Given]:
-    """The results of the run that have metrics, by when they were written."""
+    """The results of the run that have metrics, or a sample of them, by when they were written."""
 
     def read() -> Sequence[Given]:
         found = []
-        for row in now.story.results:
-            metrics = {name: float(value) for name, value in row.metrics.items() if _is_number(value)}
+        for row in sampled(now.story.results, RESULTS_MAX):
+            metrics = {name: float(value) for name, value in row.metrics.items() if is_number(value)}
             if metrics:
                 params = now.story.parameters(row.slot) or row.params
                 found.append(Given(row.slot, row.attempt, row.region, row.created, params, metrics))
@@ -61,16 +69,23 @@ def given_of(now: RunNow) -> Sequence[Given]:
 
 
 def metrics_of(given: Sequence[Given]) -> Sequence[str]:
-    """The names of metrics, the most frequent first."""
-    return [name for name, _ in Counter(name for one in given for name in one.metrics).most_common()]
+    """The names of metrics, that which tells most first, as in tables of results."""
+    values: dict[str, float] = {}
+    for one in given:
+        for name, value in one.metrics.items():
+            if not value.is_integer():
+                values[name] = value
+            else:
+                values.setdefault(name, int(value))
+    return ranked(values)
 
 
 def params_of(given: Sequence[Given]) -> Sequence[str]:
     """The names of parameters in which results differ."""
-    seen: dict[str, set[str]] = {}
+    seen: dict[str, set[Value]] = {}
     for one in given:
         for name, value in one.params.items():
-            seen.setdefault(name, set()).add(repr(value))
+            seen.setdefault(name, set()).add(value)
     return [name for name, values in seen.items() if len(values) > 1]
 
 
@@ -85,7 +100,7 @@ def kinds(now: RunNow) -> Mapping[str, str]:
 
 
 def spent_chart(now: RunNow) -> Chart:
-    parts = [Segment(PHASES[phase], took_s, phase) for phase, took_s in now.spent.phases.items()]
+    parts = [Segment(PHASES[phase], took_s, phase) for phase, took_s in now.spent.phases.items() if took_s]
     return stacked_bar(parts, unit="s")
 
 
@@ -118,26 +133,12 @@ def grid_chart(now: RunNow, slots: tuple[int, int] | None) -> Chart:
 
 
 def gantt_chart(now: RunNow) -> Chart:
-    """The attempts over time, a lane for each region; open ones go on until now."""
-    lanes: dict[str, list[Drawn]] = {region: [] for region in now.story.manifest.regions}
-    classes, run = kinds(now), now.row.run
-    for span in now.timeline.spans:
-        state = state_of(now, span)
-        lanes.setdefault(span.region, []).append(
-            Drawn(
-                span.bound_s,
-                span.ended_s,
-                classes.get(span.region, ""),
-                span.started_s if span.started_s is not None else span.ended_s,
-                state,
-                f"slot {span.slot}, attempt {span.attempt}: {state}, waited {in_words(span.waited_s)}, "
-                f"computed {in_words(span.computed_s)}",
-                href_of(run, span.slot, span.attempt),
-            )
-        )
-    is_open = any(span.ended_s is None for span in now.timeline.spans) and not now.row.closed
-    until_s = now.at_s - now.timeline.begun_s if is_open and now.timeline.begun_s else now.timeline.took_s
-    return gantt([Lane(region, spans) for region, spans in lanes.items()], until_s=until_s)
+    """The attempts over time; open ones go on until now."""
+    is_open = not now.row.closed and now.timeline.begun_s > 0
+    until_s = now.at_s - now.timeline.begun_s if is_open else None
+    return timeline_picture(
+        now.timeline, href=lambda span: href_of(now.row.run, span.slot, span.attempt), until_s=until_s
+    )
 
 
 def parallel_chart(now: RunNow, given: Sequence[Given], metric: str) -> Chart:
@@ -145,55 +146,58 @@ def parallel_chart(now: RunNow, given: Sequence[Given], metric: str) -> Chart:
     others = [name for name in metrics_of(given) if name != metric][: METRIC_AXES_MAX - 1]
     axes = [*params_of(given)[: AXES_MAX - METRIC_AXES_MAX], *others, metric]
     classes = kinds(now)
+    drawn = set(sampled(range(len(given)), LINES_MAX))  # only these need more than their values
     rows = [
         Line(
             f"{one.slot}.{one.attempt}",
             {**one.params, **one.metrics},
             classes.get(one.region, ""),
-            f"slot {one.slot}: {params_text(one.params)}",
-            href_of(now.row.run, one.slot, one.attempt),
+            one.name if order in drawn else "",
+            href_of(now.row.run, one.slot, one.attempt) if order in drawn else "",
         )
-        for one in given
+        for order, one in enumerate(given)
     ]
-    return parallel(rows, axes, limit=LINES_MAX)
+    return parallel(rows, axes, limit=LINES_MAX, of=_of(now, given))
 
 
 def scatter_chart(now: RunNow, given: Sequence[Given], param: str, metric: str) -> Chart:
     """One parameter against the metric."""
     classes = kinds(now)
+    values = [(one, as_number(one.params.get(param))) for one in given if metric in one.metrics]
+    numbers = [(one, value) for one, value in values if value is not None]
+    drawn = set(sampled(range(len(numbers)), MARKS_MAX))
     marks = [
         Mark(
-            float(value),
+            value,
             one.metrics[metric],
             classes.get(one.region, ""),
-            f"slot {one.slot} ({params_text(one.params)}): {metric} {one.metrics[metric]:g}",
-            href_of(now.row.run, one.slot, one.attempt),
+            f"{one.name}: {metric} {one.metrics[metric]:g}" if order in drawn else "",
+            href_of(now.row.run, one.slot, one.attempt) if order in drawn else "",
         )
-        for one in given
-        if metric in one.metrics and (value := as_number(one.params.get(param))) is not None
+        for order, (one, value) in enumerate(numbers)
     ]
     names = {kind: region for region, kind in classes.items()}
-    return scatter(marks, x_label=param, y_label=metric, names=names, limit=MARKS_MAX)
+    return scatter(marks, x_label=param, y_label=metric, names=names, limit=MARKS_MAX, of=_of(now, given))
 
 
-def best_chart(now: RunNow, given: Sequence[Given], metric: str, *, is_least: bool) -> Chart:
+def best_chart(now: RunNow, metric: str, *, is_least: bool) -> Chart:
     """The best value of the metric so far, over the time since the run was opened."""
     begun_s = seconds(now.story.manifest.created)
+    ordered = sorted((row for row in now.story.results if metric in row.metrics), key=lambda row: row.created)
     best: float | None = None
     marks = []
-    for one in given:
-        value = one.metrics.get(metric)
-        if value is None or not math.isfinite(value):
+    for row in ordered:
+        value = row.metrics[metric]
+        if not is_number(value) or not math.isfinite(value):
             continue
         if best is None or (value < best if is_least else value > best):
             best = value
-            href = href_of(now.row.run, one.slot, one.attempt)
-            text = f"slot {one.slot} ({params_text(one.params)}): {value:g}"
-            marks.append(Mark(max(0.0, _seconds(one.created, begun_s) - begun_s), value, "", text, href))
-    if marks and given:
-        marks.append(
-            Mark(max(marks[-1].x, _seconds(given[-1].created, begun_s) - begun_s), marks[-1].y, "", "until now")
-        )
+            name = f"slot {row.slot} ({params_text(now.story.parameters(row.slot))}): {value:g}"
+            at_s = max(0.0, _seconds(row.created, begun_s) - begun_s)
+            marks.append(Mark(at_s, value, "", name, href_of(now.row.run, row.slot, row.attempt)))
+    if marks:
+        last_s = _seconds(ordered[-1].created, begun_s) - begun_s
+        marks.append(Mark(max(marks[-1].x, last_s), marks[-1].y, "", "until now"))
     return line(
         [Series("the best so far", marks, "r-0", step=True)], x_label="s since the run was opened", y_label=metric
     )
@@ -229,8 +233,15 @@ def as_number(value: object) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _is_number(value: object) -> bool:
+def is_number(value: object) -> TypeGuard[int | float]:
+    """Whether a metric is a number."""
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _of(now: RunNow, given: Sequence[Given]) -> int:
+    """How many results there are, where `given` are a sample."""
+    results = len(now.story.results)
+    return results if results > RESULTS_MAX else len(given)
 
 
 def _seconds(time: str, otherwise: float) -> float:

@@ -15,7 +15,7 @@ function move(step) {
   at = all[Math.max(0, Math.min(all.length - 1, now < 0 ? 0 : now + step))];
   at.classList.add("at");
   at.scrollIntoView({ block: "nearest" });
-  (at.querySelector("a, input") ?? at).focus({ preventScroll: true });
+  (at.querySelector("a") ?? at.querySelector("input") ?? at).focus({ preventScroll: true });
 }
 
 function onKey(event) {

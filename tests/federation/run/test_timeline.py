@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import pytest
 
 from federation.run.attempt_times import attempt_times
+from federation.run.brain.changes import parse_entry
 from federation.run.kept_logs import KeptAttempt
-from federation.run.timeline import Timeline, running_at, timeline
+from federation.run.timeline import Logged, Timeline, running_at, timeline
 from regions.nomad.task_history import AllocationStory, TaskEvent, TaskStory, TaskUsage
 
 
-@dataclass(frozen=True)
-class Entry:
+def entry(second: float, changes: tuple[dict[str, object], ...]) -> Logged:
     """One entry of a run log, at a second of one minute."""
-
-    second: float
-    changes: tuple[dict[str, object], ...]
-
-    @property
-    def time(self) -> str:
-        return _at(self.second)
+    return _at(second), parse_entry(changes)
 
 
 def _at(second: float) -> str:
@@ -42,10 +36,10 @@ def _kept(slot: int, *tasks: tuple[float, float], is_failed: bool = False) -> Ke
 
 
 ENTRIES = (
-    Entry(10, (_change("bind", 0, region="us"), _change("bind", 1, region="us"), _change("bind", 2, region="eu"))),
-    Entry(11, (_change("ack", 0, job_id="c0"), _change("ack", 1, job_id="c1"), _change("ack", 2, job_id="c2"))),
-    Entry(20, (_change("fail", 2, reason="exit code 7"), _change("bind", 2, 2, region="us"))),
-    Entry(21, (_change("ack", 2, 2, job_id="c3"),)),
+    entry(10, (_change("bind", 0, region="us"), _change("bind", 1, region="us"), _change("bind", 2, region="eu"))),
+    entry(11, (_change("ack", 0, job_id="c0"), _change("ack", 1, job_id="c1"), _change("ack", 2, job_id="c2"))),
+    entry(20, (_change("fail", 2, reason="exit code 7"), _change("bind", 2, 2, region="us"))),
+    entry(21, (_change("ack", 2, 2, job_id="c3"),)),
 )
 
 
@@ -100,7 +94,7 @@ def test_an_attempt_that_never_began_only_waited() -> None:
 
 
 def test_a_log_without_bindings_gives_an_empty_timeline() -> None:
-    empty = timeline([Entry(1, ({"type": "cancel"},))], {}, [], {"us": 1.0})
+    empty = timeline([entry(1, ({"type": "cancel"},))], {}, [], {"us": 1.0})
     assert (empty.spans, empty.took_s, empty.bound_s, empty.efficiency) == ((), 0, 0, None)
 
 

@@ -9,13 +9,14 @@ import pytest
 
 from federation.log import Entry
 from federation.manifest import RunCode
-from federation.run.brain.changes import Bind, Cancel
+from federation.run.brain.changes import Bind, Cancel, Read, parse_entry
 from federation.run.brain.state import Attempt, Slot
 from federation.run.brain.transitions import Phase, SlotState
+from federation.run.time_spent import PHASES, TimeSpent
 from federation.run.timeline import TaskFit, Timeline
 from federation.ui import run_story_view
 from federation.ui.console import ScreenedConsole
-from federation.ui.run_story_view import show_fit, show_story, story_document
+from federation.ui.run_story_view import show_fit, show_story, show_times, story_document
 from federation.ui.run_view import show_outcome
 from federation.workflows.drive import RunOutcome
 from federation.workflows.run_reader import RunStory
@@ -27,13 +28,17 @@ def entry(number: int, author: str, *changes: Bind | Cancel) -> Entry:
     return Entry(number, time, author, "", "", tuple(change.to_json() for change in changes))
 
 
+def read(entries: tuple[Entry, ...]) -> list[tuple[Read, ...]]:
+    return [parse_entry(each.changes) for each in entries]
+
+
 def test_a_cancelled_run_tells_who_cancelled_it_and_why(capsys: pytest.CaptureFixture[str]) -> None:
     entries = (
         entry(1, "coordinator@us", Bind(0, 1, "us")),
         entry(2, "bob@laptop", Cancel("wrong data")),
         entry(3, "ann@host", Cancel("too late")),
     )
-    story = RunStory(replace(MANIFEST, name="nightly"), "cancelled", "wrong data", (), entries)
+    story = RunStory(replace(MANIFEST, name="nightly"), "cancelled", "wrong data", (), entries, read(entries))
     show_story(story)
     shown = capsys.readouterr().out
     assert shown.startswith(
@@ -45,7 +50,8 @@ def test_a_cancelled_run_tells_who_cancelled_it_and_why(capsys: pytest.CaptureFi
 
 
 def test_a_run_that_nobody_cancelled_says_nothing_of_it(capsys: pytest.CaptureFixture[str]) -> None:
-    story = RunStory(MANIFEST, "done", "", (), (entry(1, "ann@host", Bind(0, 1, "us")),))
+    entries = (entry(1, "ann@host", Bind(0, 1, "us")),)
+    story = RunStory(MANIFEST, "done", "", (), entries, read(entries))
     show_story(story)
     assert f"Run {MANIFEST.run}: done, version " in capsys.readouterr().out
     assert story_document(story)["cancelled"] is None
@@ -132,3 +138,20 @@ def test_what_would_fit_is_said_by_enough_attempts_only(
     hint = f"by the most of {sampled} sampled attempts and a quarter more:  resources {{ cpu = 150, memory = 128 }}"
     assert (f"task train, {hint}" in shown) is is_said
     assert "most used" in shown
+
+
+def test_where_the_time_went_is_told_with_who_should_look(capsys: pytest.CaptureFixture[str]) -> None:
+    phases = {"room": 30.0, "dispatch": 0.1, "place": 0.0, "fetch": 0.0, "compute": 70.0, "publish": 0.0, "commit": 0.0}
+    show_times(TimeSpent(phases, {"eu": phases}, attempts=3, exact=2))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split("  ")[0] == "region"
+    assert "Where the time went: waiting for room 30%, dispatched <1%, computing 70%." in lines
+    assert any(
+        line.startswith("The longest besides computing: eu, waiting for room (30 s of all slots") for line in lines
+    )
+    assert "of 1 of 3 attempts aren't kept" in lines[-1]
+
+
+def test_a_run_that_took_no_time_yet_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    show_times(TimeSpent(dict.fromkeys(PHASES, 0.0), {}))
+    assert capsys.readouterr().out == "No slot has taken any time yet.\n"

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, ConsoleMessage, Error, Page, Request
+from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
+from playwright.sync_api import Browser, ConsoleMessage, Error, Page, Request, expect
 
 from tests.federation.web.served import Served
 
@@ -22,7 +23,7 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
-PATIENCE_MS = 60_000
+PATIENCE_MS = 15_000
 """How long a state may take on a slow machine."""
 
 
@@ -71,8 +72,21 @@ def visiting(
         opened.close()
 
 
+def accessible(page: Page) -> None:
+    """Fails for what keeps people with a screen reader or a keyboard out."""
+    found = [one for one in Axe().run(page).response["violations"] if one["impact"] in ("serious", "critical")]
+    assert not found, [(one["id"], one["nodes"][0]["html"]) for one in found]
+
+
 def screenshot(page: Page, folder: Path, name: str) -> None:
     """Keeps a picture of the whole page, with its width in the name."""
     width_px = (page.viewport_size or {"width": 0})["width"]
     folder.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=folder / f"{name}-{width_px}.png", full_page=True)
+
+
+def press(page: Page, keys: str) -> None:
+    """Presses keys one after another, when the page listens to them."""
+    expect(page.locator("[data-keys-help]")).to_be_visible()
+    for key in keys:
+        page.keyboard.press(key)

@@ -6,20 +6,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, expect
 
 from federation.web import regions as reading
 from federation.web.pages import federation as page_module
 from federation.workflows import region_state
 from tests.federation.web.served import served
-from tests.scenarios.pages.browser import visiting
+from tests.scenarios.pages.browser import accessible, press, visiting
 from tests.scenarios.project import Project
 
 DEVICES = '[{ vendor = "nvidia", name = "A100", count = 2 }]'
 GPU_NODE = (
     f'{{ name = "us-gpu-1", datacenter = "us-east-1", node_pool = "gpu", node_class = "a100", devices = {DEVICES} }}'
 )
+AXE_DOES = ("Applying inline style", "preload assets")
+"""What axe itself does on a page, which the policy forbids."""
 JOB = """
 job "tune" {
   type        = "batch"
@@ -67,12 +68,6 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
         project.fedml("dev", "down", "--purge", "--yes")
 
 
-def accessible(page: Page) -> None:
-    """Fails for what keeps people with a screen reader or a keyboard out."""
-    found = [one for one in Axe().run(page).response["violations"] if one["impact"] in ("serious", "critical")]
-    assert not found, [(one["id"], one["nodes"][0]["html"]) for one in found]
-
-
 def test_devices_queues_and_a_silent_region(browser: Browser, lab: Project) -> None:
     job = str(lab.root / "tune.nomad.hcl")
     lab.ran("deploy", "--job", job, "--regions", "us")
@@ -86,7 +81,6 @@ def test_devices_queues_and_a_silent_region(browser: Browser, lab: Project) -> N
         expect(page.locator("#waiting tbody tr")).to_contain_text("tune")
         expect(page.locator("#waiting tbody tr")).to_contain_text("@")  # whose it is
         expect(page.locator("#devices tbody tr")).to_contain_text("us-gpu-1")
-        accessible(page)
 
         page.get_by_role("link", name="gpu", exact=True).click()
         expect(page.locator("#nodes tbody tr")).to_have_count(1)
@@ -99,23 +93,23 @@ def test_devices_queues_and_a_silent_region(browser: Browser, lab: Project) -> N
         expect(page.locator("#freshness")).to_contain_text("Shown as of")
         page.get_by_role("link", name="eu", exact=True).first.click()
         expect(page.get_by_role("heading", level=1)).to_have_text("Region eu")
-        accessible(page)
 
-        page.keyboard.press("g")
-        page.keyboard.press("d")
+        press(page, "gd")
         expect(page.locator("#checks tbody tr").first).to_contain_text("failed")
         expect(page.locator("#checks tbody tr").first).to_contain_text("fedml dev up")
-        accessible(page)
         lab.ran("dev", "region", "restore", "eu")
         page.get_by_role("button", name="Run again").click()
         expect(page.locator("#checks")).not_to_contain_text("region eu failed")
         expect(page.locator("#outcome")).to_contain_text("nothing needed is missing")
 
-        page.keyboard.press("g")
-        page.keyboard.press("j")
+        press(page, "gj")
         page.get_by_role("link", name="tune", exact=True).click()
         expect(page.locator("#difference")).to_contain_text("as fedml registered it")
-        accessible(page)
+
+        with visiting(browser, pages, allowed=AXE_DOES) as page:
+            for address in ("/", "/regions/us", "/jobs", "/jobs/tune", "/doctor"):
+                page.goto(f"{pages.root}{address}")
+                accessible(page)
 
 
 def test_the_pages_show_their_facts_without_scripts_on_a_phone(

@@ -115,14 +115,8 @@ def test_any_changes_are_replayed_and_heard(changes: list[dict[str, Any]]) -> No
 @settings(max_examples=examples(200), deadline=None)
 @given(st.lists(_CHANGES, max_size=5))
 def test_any_changes_make_a_timeline(changes: list[dict[str, Any]]) -> None:
-    class Entry:
-        time = "2026-01-01T00:00:00Z"
-
-        def __init__(self) -> None:
-            self.changes = changes
-
     usable = [change for change in changes if not isinstance(parse(change), Unusable | Unknown)]
-    spans = timeline([Entry()], {}, (), {"us": 1.0}).spans
+    spans = timeline([("2026-01-01T00:00:00Z", parse_entry(changes))], {}, (), {"us": 1.0}).spans
     assert len(spans) <= len(usable)
 
 
