@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from federation.app import App
+from federation.config.load import load
 from federation.errors import UsageError
 from federation.web.serve import Address, listening, serve, settings
 from federation.web.site import LOOPBACK_NAMES, Settings, Site
