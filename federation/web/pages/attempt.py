@@ -191,7 +191,7 @@ def _pictures(site: Site, known: Known[AttemptStory], chosen: OneAllocation | No
             ]
             unit = "MHz" if value == "cpu_mhz" else "MB"
             kept = [one for one in series if one.marks]
-            pictures[what] = line(kept, y_label=unit, x_label="since somebody looked", x_format=in_words, log=False)
+            pictures[what] = line(kept, y_label=unit, x_label="s since somebody looked", log=False)
     return pictures
 
 
