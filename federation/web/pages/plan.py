@@ -167,7 +167,7 @@ def _detaches(site: Site) -> bool:
 def _picture(made: Preview) -> Chart:
     """The slots that each region gets now, of those that it has free."""
     rows = [
-        Bar(one.region, one.now, max(one.now, made.snapshot.regions[one.region].free), "slots", kind="u-used")
+        Bar(one.region, one.now, max(one.now, made.snapshot.regions[one.region].free), kind="u-used")
         for one in made.plan.placements
     ]
     return bars(rows, label="Slots now, of the free ones")
