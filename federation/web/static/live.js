@@ -38,26 +38,64 @@ function take(id, html) {
   if (focused >= 0) fresh.querySelectorAll("a, button, summary")[focused]?.focus({ preventScroll: true });
 }
 
+// A browser has six connections to a server (HTTP/1.1), and each followed page holds one. So few are followed at a time that
+// further pages still open. The browser gives a place back when its page goes.
+const PLACES = ["live-1", "live-2", "live-3", "live-4"];
+
+async function takePlace() {
+  if (!navigator.locks) return () => {};
+  for (const name of PLACES) {
+    const free = await new Promise((answer) => {
+      const held = (lock) => lock ? new Promise((release) => answer(release)) : answer(null);
+      navigator.locks.request(name, { ifAvailable: true }, held);
+    });
+    if (free) return free;
+  }
+  return null;
+}
+
 export function followPage() {
   const version = document.body.dataset.live;
   if (!version) return;
   const page = location.pathname + location.search;
   const query = new URLSearchParams({ page, version });
-  const source = new EventSource(`/live?${query}`);
-  source.addEventListener("fragments", (event) => {
+  let source = null;
+  let leave = null;
+  let isOver = false;
+  let turn = Promise.resolve();
+
+  const stop = () => {
+    source?.close();
+    leave?.();
+    source = leave = null;
+  };
+  const end = () => { isOver = true; stop(); };
+  const start = async () => {
+    if (source || isOver || document.hidden) return;
+    leave = await takePlace();
+    if (!leave) return note("live-problem", "Several pages are open: this one stays as it is until you come back to it");
     note("live-problem", "");
-    for (const [id, html] of Object.entries(JSON.parse(event.data))) take(id, html);
-    if (waiting.size) note("live-new", `${waiting.size} new`);
-  });
-  source.addEventListener("gone", (event) => {
-    for (const id of JSON.parse(event.data)) waiting.delete(id);
-  });
-  source.addEventListener("looked", () => note("live-problem", ""));
-  source.addEventListener("problem", (event) => note("live-problem", event.data));
-  source.addEventListener("end", () => source.close());
-  source.addEventListener("reload", () => { source.close(); note("live-new", "This page has changed"); });
-  source.addEventListener("error", () => {
-    if (source.readyState === EventSource.CLOSED) note("live-problem", "fedml ui doesn't answer: this page stays as it is");
-  });
-  addEventListener("pagehide", () => source.close());
+    const opened = source = new EventSource(`/live?${query}`);
+    opened.addEventListener("fragments", (event) => {
+      note("live-problem", "");
+      for (const [id, html] of Object.entries(JSON.parse(event.data))) take(id, html);
+      if (waiting.size) note("live-new", `${waiting.size} new`);
+    });
+    opened.addEventListener("gone", (event) => {
+      for (const id of JSON.parse(event.data)) waiting.delete(id);
+    });
+    opened.addEventListener("looked", () => note("live-problem", ""));
+    opened.addEventListener("problem", (event) => note("live-problem", event.data));
+    opened.addEventListener("end", end);
+    opened.addEventListener("reload", () => { end(); note("live-new", "This page has changed"); });
+    opened.addEventListener("error", () => {
+      if (opened.readyState === EventSource.CLOSED && opened === source) note("live-problem", "fedml ui doesn't answer: this page stays as it is");
+    });
+  };
+  // A page that nobody sees isn't followed. Seen again, it gets what has changed meanwhile.
+  const see = () => { turn = turn.then(() => document.hidden ? stop() : start()); };
+  document.addEventListener("visibilitychange", see);
+  addEventListener("pagehide", stop);
+  addEventListener("pageshow", see);
+  see();
 }

@@ -147,3 +147,17 @@ def test_hostile_texts_run_nowhere(browser: Browser, shop: Shop, pages: Served) 
                 page.get_by_role("link", name=name).first.click()
         with page.expect_download():
             page.evaluate("location.assign(document.querySelector('img[src*=svg]').src)")
+
+
+def test_further_pages_open_while_many_are_kept_up_to_date(browser: Browser, shop: Shop, pages: Served) -> None:
+    """A browser has six connections to a server."""
+    shop.sweep(3)
+    with visiting(browser, pages) as page:
+        page.goto(f"{pages.root}/index")
+        tabs = [page.context.new_page() for _ in range(8)]
+        for tab in tabs:
+            tab.goto(f"{pages.root}/index")
+            expect(tab.locator("#results tbody tr")).to_have_count(3)
+        expect(tabs[-1].get_by_text("Several pages are open")).to_be_visible()
+        shop.index.commit([shop.record()])
+        expect(page.locator("#live-new")).to_contain_text("1 new")
