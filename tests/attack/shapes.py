@@ -6,6 +6,7 @@ A document that is wrong in one place gets furthest: what reads it trusts the re
 from __future__ import annotations
 
 import copy
+import json
 import os
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -58,7 +59,9 @@ SCALARS = st.one_of(
 )
 ANYTHING: st.SearchStrategy[Any] = st.one_of(
     SCALARS,
-    st.sampled_from([[], {}, [[]], [{}], {"": None}, [None], {"$float": "nan"}, {"$float": []}, deep()]),
+    st.sampled_from(
+        ["[]", "{}", "[[]]", "[{}]", '{"": null}', "[null]", '{"$float": "nan"}', '{"$float": []}', "deep"]
+    ).map(lambda text: deep() if text == "deep" else json.loads(text)),  # made anew: `spoilt` changes what it is given
     st.builds(lambda text: [text] * MANY, st.sampled_from(TEXTS)),
     st.builds(lambda text: {f"{text}{number}": number for number in range(MANY)}, st.sampled_from(TEXTS)),
     st.builds(lambda text: text * 40_000, st.sampled_from([text for text in TEXTS if text])),
@@ -105,8 +108,6 @@ def spoilt(draw: st.DrawFn, document: Any, values: st.SearchStrategy[Any] = ANYT
 
 def json_bytes(document: Any) -> bytes:
     """As `json.dumps`, deeper and with more than it takes."""
-    import json
-
     try:
         return json.dumps(document).encode()
     except (RecursionError, ValueError):
