@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from federation.app import App, PreparedJob
 from federation.home import RunKeys
 from federation.log import default_author
 from federation.manifest import Manifest, new_run_id
 from federation.plan import Room
-from federation.run.brain.events import RegionProbed
 from federation.run.slot_inputs import keep_asks
-from federation.workflows.adopt import check_adoption
+from federation.text import counted
 from federation.workflows.request import CodeRequest, DispatchRequest
 from regions.storage.store import Create, Store
+
+if TYPE_CHECKING:
+    from federation.run.brain.events import RegionProbed
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,8 @@ def open_run(
     shape = prepared.shape
     results = "publish" if request.code is not None else app.config.results
     if results == "adopt":
+        from federation.workflows.adopt import check_adoption  # few projects adopt
+
         check_adoption(app.config, prepared, request.first_meta)
     slots = request.slots or len(regions)
     limits = request.patience.limits(slots)
@@ -117,3 +122,16 @@ def _version_meta(prepared: PreparedJob, version: str) -> dict[str, str]:
 def _portable(path: Path, root: Path) -> str:
     absolute = path.absolute()
     return absolute.relative_to(root).as_posix() if absolute.is_relative_to(root) else str(absolute)
+
+
+def announce(opened: Opened, tell: Callable[[str], None]) -> None:
+    """Says which run was opened, and what is special about it."""
+    manifest = opened.manifest
+    name = f" ({manifest.name})" if manifest.name else ""
+    tell(f"Run {manifest.run}{name}: {counted(manifest.slots, 'slot')} of {manifest.job}, version {manifest.version}")
+    if manifest.parent and manifest.code is None:
+        tell(f"It has a job of its own, {manifest.parent}, which is removed at its end")
+    if opened.existing_results:
+        tell(
+            f"Version {manifest.version} has {counted(opened.existing_results, 'result')} already: these are added to it"
+        )
