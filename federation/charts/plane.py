@@ -18,7 +18,7 @@ HEIGHT = 220
 """The height in pixels of the plane, without its labels."""
 _POINTS_MAX = 200
 """Lines with more points are drawn without them."""
-_LEFT, _RIGHT = 0.02, 0.98
+_LEFT, _RIGHT = 0.06, 0.98
 _NAMED_MAX = 8
 """More lines than this are named in a key instead of at their ends."""
 Format = Callable[[float], str]

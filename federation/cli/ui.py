@@ -74,22 +74,23 @@ def ui(
 
       fedml ui --host 0.0.0.0 --allow-host fedml.example.com --user-header X-Forwarded-User
     """
-    from federation.cli.session import note, opened
+    from federation.cli.session import opened
+    from federation.output.streams import write_note
     from federation.web.serve import Address, serve, settings
     from federation.web.site import Site
 
     address = Address(host, port, tls_cert, tls_key)
     chosen = settings(address, allow_hosts=allow_host or (), user_header=user_header, read_only=read_only)
     with opened(config) as project:
-        serve(Site(project, chosen), address, opens_browser=not no_open, note=note)
+        serve(Site(project, chosen), address, opens_browser=not no_open, note=write_note)
 
 
 def show_page(project: App, page: str) -> None:
     """Opens a browser at one page and serves it until Ctrl-C (`--open` of commands that show one thing)."""
-    from federation.cli.session import note
+    from federation.output.streams import write_note
     from federation.web.serve import Address, serve, settings
     from federation.web.site import Site
 
     address = Address(port=0)
     chosen = settings(address, allow_hosts=(), user_header="", read_only=False)
-    serve(Site(project, chosen), address, start_page=page, opens_browser=True, note=note)
+    serve(Site(project, chosen), address, start_page=page, opens_browser=True, note=write_note)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import errno
+import os
 import socket
 import ssl
+import sys
+import threading
 import webbrowser
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -19,6 +22,8 @@ from federation.web.security import SignIn
 from federation.web.site import LOOPBACK_NAMES, Settings, Site
 
 GRACE_S = 1
+WINDOWS = ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
+"""Variables of which Linux sets one where a browser can be shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +90,7 @@ def serve(
         forwarded_allow_ips="",
     )
     if opens_browser:
-        webbrowser.open(link())
+        _open_browser(link())
     with opened:
         uvicorn.Server(config).run(sockets=[opened])
 
@@ -103,6 +108,13 @@ def listening(address: Address) -> socket.socket:
         hint = "--port 0 takes a free port" if is_taken else "--host takes an address of this machine"
         raise UsageError(f"port {address.port} of {address.host} can't be used: {error.strerror}", hint=hint) from None
     return opened
+
+
+def _open_browser(link: str) -> None:
+    """Opens a browser that has windows. One in text would take the terminal, and keep the pages from being served."""
+    is_text_only = sys.platform == "linux" and not any(os.environ.get(name) for name in WINDOWS)
+    if not is_text_only:
+        threading.Thread(target=webbrowser.open, args=(link,), daemon=True).start()
 
 
 def _check_certificate(address: Address) -> None:
