@@ -27,7 +27,7 @@ from federation.workflows.dispatch import begin
 from federation.workflows.plan import preview
 from federation.workflows.request import RunRequest
 from federation.workflows.run_code import CodeAsk, code_run
-from federation.workflows.run_list import STATES, list_runs
+from federation.workflows.run_list import STATES, RunFilter, list_runs
 from federation.workflows.runs import Runs
 from jobs.code_job import DRIVERS
 from jobs.params.values import Value
@@ -220,7 +220,9 @@ class Federation:
         if state not in (None, *STATES):
             states = ", ".join(STATES)
             raise UsageError(f"runs(): a run has no state {state!r}", hint=f"there are: {states}")
-        return RunList(list_runs(Runs(self._app), self._app.index, job=job, state=state, author=author).rows[:limit])
+        return RunList(
+            list_runs(Runs(self._app), self._app.index, RunFilter(job=job, author=author), state=state).rows[:limit]
+        )
 
     @checked
     def resume(self, run: str) -> Run:

@@ -189,9 +189,13 @@ _STEPS_S: tuple[float, ...] = (
 )
 
 
+_SECONDS_UNTIL_S = 240
+"""Up to here the axis counts in seconds."""
+
+
 def _time_scale(until_s: float) -> Scale:
     """From zero to the end, with ticks at whole seconds, minutes, hours or days."""
-    if until_s <= 240 or until_s > 4 * _STEPS_S[-1]:
+    if until_s <= _SECONDS_UNTIL_S or until_s > 4 * _STEPS_S[-1]:
         ticks = scale([0, until_s], zero=True, count=4).ticks
     else:
         step = next(step for step in _STEPS_S if step * 5 >= until_s or step == _STEPS_S[-1])
@@ -200,8 +204,8 @@ def _time_scale(until_s: float) -> Scale:
 
 
 def _clock(seconds: float) -> str:
-    """`0`, `45 s`, `12 min`, `1:30 h`, `2 d`."""
-    if seconds < 120:
+    """`0`, `150 s`, `12 min`, `1:30 h`, `2 d`."""
+    if seconds <= _SECONDS_UNTIL_S:
         return f"{readable(seconds)} s" if seconds else "0"
     if seconds < 7200 and seconds % 60 == 0:
         return f"{seconds / 60:.0f} min"

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from federation.workflows.open_run import Opened
     from federation.workflows.request import RunRequest
     from federation.workflows.run_observers import ObserverOptions
+    from federation.workflows.saved_plan import SavedPlan
 
 
 def register(app: typer.Typer) -> None:
@@ -75,10 +76,10 @@ def dispatch(
 
       fedml dispatch -n 200 --dry-run
     """
+    from federation.cli.drive_run import import_driver
     from federation.cli.session import note, opened
     from federation.errors import UsageError
     from federation.workflows.dispatch import begin
-    from federation.workflows.saved_plan import read_plan
 
     request = slots.request(job.request(), placing.placing(), patience=limits.patience(), name=run.name)
     deploying = rollout.deploying(isolate=rollout.isolate, canary=rollout.canary)
@@ -87,7 +88,7 @@ def dispatch(
         raise UsageError("--plan already says what is dispatched", hint="leave out --failed-of")
     if plan is not None and rollout.dry_run:
         raise UsageError("--plan already says what would be dispatched", hint="leave out --dry-run")
-    saved = read_plan(plan, instead_of=request) if plan is not None else None
+    saved = _saved(plan, request) if plan is not None else None
     with opened(config) as app:
         if run.failed_of:
             from federation.workflows.failed_slots import request_of_failed
@@ -97,9 +98,23 @@ def dispatch(
         if rollout.dry_run:
             raise typer.Exit(show_plan(app, request, as_json=as_json))
         hosts = hosts_of(app, host_names) if detach.detach else []
-        begun = begin(app, request, skip_unreachable=skip_unreachable, tell=note, saved=saved, deploying=deploying)
+        begun = begin(
+            app,
+            request,
+            skip_unreachable=skip_unreachable,
+            tell=note,
+            saved=saved,
+            deploying=deploying,
+            meanwhile=import_driver,
+        )
         code = follow_or_detach(app, begun, hosts, observing, as_json=as_json)
     raise typer.Exit(code)
+
+
+def _saved(plan: Path, request: RunRequest) -> SavedPlan:
+    from federation.workflows.saved_plan import read_plan
+
+    return read_plan(plan, instead_of=request)
 
 
 def hosts_of(app: App, names: Sequence[str]) -> list[Host]:

@@ -29,6 +29,14 @@ def run_driver(
     return partial(_drive_run, app, options or ObserverOptions(), as_json, left)
 
 
+def import_driver() -> None:
+    """Imports what drives and shows a run: a third of all modules."""
+    import federation.ui.run_progress
+    import federation.ui.run_view
+    import federation.workflows.run_observers
+    import federation.workflows.runs  # noqa: F401
+
+
 def _drive_run(
     app: App,
     options: ObserverOptions,

@@ -36,9 +36,8 @@ class AttemptTimes:
     """When its node took it."""
     started_s: float | None
     """When its first task began, a prestart task too."""
-    main_s: float | None
-    """When the first of its main tasks began."""
     main_end_s: float | None
+    """When the last of its main tasks ended."""
     ended_s: float | None
     """When the last of its tasks ended, a poststop task too."""
     taken: tuple[TaskTaken, ...] = ()
@@ -62,7 +61,6 @@ def attempt_times(kept: KeptAttempt) -> AttemptTimes:
         kept.is_failed,
         received_s=_received_s(story),
         started_s=min(map(_first_start_s, begun.values()), default=None),
-        main_s=min(map(_first_start_s, main), default=None),
         main_end_s=_last_s(task.finished for task in main),
         ended_s=_last_s(task.finished for task in begun.values()),
         taken=taken,
@@ -98,7 +96,6 @@ def _joined(one: AttemptTimes, other: AttemptTimes) -> AttemptTimes:
         one.is_failed or other.is_failed,
         least(one.received_s, other.received_s),
         least(one.started_s, other.started_s),
-        least(one.main_s, other.main_s),
         most(one.main_end_s, other.main_end_s),
         most(one.ended_s, other.ended_s),
         one.taken + other.taken,

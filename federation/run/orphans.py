@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
-from federation.run.ports import RegionClient
 from jobs.errors import FedmlError
 from jobs.spec import RUN_KEYS
+
+if TYPE_CHECKING:
+    from federation.run.ports import RegionClient
 
 
 def stop_stale(

@@ -38,9 +38,10 @@ def result_table(
         for column in columns
     ]
     at = f"?revision={segment(revision)}" if revision else ""
+    cells = zip(*(_cells(column, rows) for column in columns), strict=True)
     lines = [
-        TableRow(row.alloc_id, [_cell(column, row) for column in columns], href=f"/results/{segment(row.alloc_id)}{at}")
-        for row in rows
+        TableRow(row.alloc_id, own_cells, href=f"/results/{segment(row.alloc_id)}{at}")
+        for row, own_cells in zip(rows, cells, strict=False)
     ]
     return Table(heads, lines, name="results", is_selectable=True)
 
@@ -51,18 +52,26 @@ def written(field: str) -> str:
     return written_name(kind.removesuffix("s"), name) if kind in ("metrics", "params") and name else field
 
 
-def _cell(column: TextColumn, row: Row) -> Cell:
+def _cells(column: TextColumn, rows: Sequence[Row]) -> list[Cell]:
+    """The cells of one column."""
     kind, _, name = column.field.partition(".")
-    text = column.cell(row)
+    texts = [column.cell(row) for row in rows]
     if kind in ("metrics", "params") and name:
-        value = (row.metrics if kind == "metrics" else row.params).get(name, "")
-        return Cell("" if text == "-" else shortened(text, TEXT_CHARS), value, title=str(value))
-    value = getattr(row, column.field, text)
+        values = [(row.metrics if kind == "metrics" else row.params).get(name, "") for row in rows]
+        return [
+            Cell("" if text == "-" else shortened(text, TEXT_CHARS), value, title=str(value))
+            for text, value in zip(texts, values, strict=True)
+        ]
+    own = [getattr(row, column.field, text) for row, text in zip(rows, texts, strict=True)]
     match column.field:
         case "run":
-            return Cell(text, value, href=f"/runs/{segment(row.run)}")
+            return [
+                Cell(text, row.run, href=f"/runs/{segment(row.run)}") for text, row in zip(texts, rows, strict=True)
+            ]
         case "created" | "committed":
-            return Cell(str(value), value)
+            return [Cell(str(value), value) for value in own]
         case "state":
-            return Cell(text, value, state=row.state)
-    return Cell(text, ", ".join(value) if isinstance(value, tuple) else value)
+            return [Cell(row.state, state=row.state) for row in rows]
+        case "tags":
+            return [Cell(text, text) for text in texts]
+    return [Cell(text, value) for text, value in zip(texts, own, strict=True)]

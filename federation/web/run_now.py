@@ -105,8 +105,9 @@ class RunFollower:
         )
 
     def _with_children(self, now: RunNow) -> RunNow:
-        alive, silent = self._children(now.story) if now.story.state == OPEN else ({}, {})
-        states = tuple(slot_state(slot, alive) for slot in now.story.slots)
+        is_over = now.story.state != OPEN
+        alive, silent = ({}, {}) if is_over else self._children(now.story)
+        states = tuple(slot_state(slot, alive, is_over=is_over) for slot in now.story.slots)
         if states == now.states and silent == now.silent:
             return now
         version = (*cast("tuple[object, ...]", now.version)[:3], hash(states), tuple(silent))

@@ -6,18 +6,19 @@ registered: the job is dispatched as it stands in the regions, after it was comp
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from federation.app import App, JobRequest, PreparedJob
+from federation.beside import beside
 from federation.deploy.job_diff import diff_of
 from federation.deploy.outcome import Deployed, Deployment, summary
 from federation.deploy.prepare import isolated
 from federation.deploy.rollout import check_drift
 from federation.errors import UsageError
 from federation.output.streams import is_verbose
-from federation.run.brain.events import RegionProbed
 from federation.text import counted
 from federation.workflows.deploy_conflicts import make_way
 from federation.workflows.dispatch_checks import Tell, check_answers, require_rights, warn_of_what_cannot_be_stopped
@@ -26,10 +27,13 @@ from federation.workflows.open_run import Opened, open_run
 from federation.workflows.plan import Preview, preview_checked
 from federation.workflows.registered import as_registered, not_registering
 from federation.workflows.request import DispatchRequest, RunRequest, check_for_job, check_request
-from federation.workflows.saved_plan import SavedPlan
 from jobs.errors import InvalidSpec
 from jobs.multiregion import EACH_FOR_ITSELF, Strategy, checked_on_failure
 from jobs.spec import RUN_KEYS
+
+if TYPE_CHECKING:
+    from federation.run.brain.events import RegionProbed
+    from federation.workflows.saved_plan import SavedPlan
 
 ROOM_AGE_MAX_S = 10.0
 """How old the preview's rooms may be when the coordinator begins with them."""
@@ -61,9 +65,11 @@ def begin(
     tell: Tell,
     deploying: Deploying | None = None,
     saved: SavedPlan | None = None,
+    meanwhile: Callable[[], object] = lambda: None,
 ) -> tuple[Opened, PreparedJob]:
     """Does everything that comes before the first dispatch. `tell` gets lines for the person. The request of a `saved` plan
-    replaces `request`, if all that the plan rests on is as it was (else PlanMoved).
+    replaces `request`, if all that the plan rests on is as it was (else PlanMoved). `meanwhile` is called in a thread while
+    regions answer.
 
     Raises what is wrong with the request or the job; UsageError for regions that don't answer or refuse (unless
     `skip_unreachable`); NoPlace where no region can take the job; RunInTheWay and JobDrifted, having changed nothing; the
@@ -90,6 +96,7 @@ def begin(
 
         packed = pack_of(app, request.code)
     dispatch = _Dispatch(app, request_for_job, prepared, how, tell, saved, skip_unreachable, ask_first(app, prepared))
+    beside(meanwhile, name="meanwhile")
     # 2. Ask all regions, and wait until no other run is in the way of the job.
     preview = dispatch.asked()
     if preview.spec_warning:
@@ -238,6 +245,8 @@ def _probed(
     on what other runs hold, which changes, or where they are too old."""
     if app.config.shares.owners or app.config.shares.namespaces or preview.age_s > ROOM_AGE_MAX_S:
         return ()
+    from federation.run.brain.events import RegionProbed  # imported while regions answer
+
     return tuple(
         RegionProbed(
             room.region,

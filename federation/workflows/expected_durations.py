@@ -14,8 +14,6 @@ from statistics import median
 from federation.home import run_log
 from federation.index import Index, RunRow
 from federation.result import AD_HOC
-from federation.run.brain.changes import parse_entry
-from federation.run.timeline import timeline
 from jobs.errors import FedmlError, ForeignTextError
 from jobs.foreign import Members, parse_json
 from regions.storage.store import Store
@@ -47,6 +45,9 @@ def _of_run(index: Index, home: Store, row: RunRow, cache_dir: Path) -> dict[str
     except FedmlError:
         return {}
     seconds: dict[str, list[float]] = {}
+    from federation.run.brain.changes import parse_entry  # not needed where the durations are kept
+    from federation.run.timeline import timeline
+
     logged = [(entry.time, parse_entry(entry.changes)) for entry in entries]
     for span in timeline(logged, committed, (), {}).spans:
         if span.outcome == "done" and span.computed_s > 0:

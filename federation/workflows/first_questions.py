@@ -17,9 +17,8 @@ from federation.app import App, PreparedJob
 from federation.beside import beside
 from federation.index.rows import RUN_STATES_CLOSED
 from federation.run.orphans import stop_stale
-from federation.workflows.run_access import children_of
 from jobs.errors import FedmlError
-from regions.errors import PermissionDenied
+from regions.errors import NotFound, PermissionDenied
 from regions.nomad.versions import has_finer_rights
 
 if TYPE_CHECKING:
@@ -59,6 +58,14 @@ def _ask(client: NomadRegion, job_id: str, over: set[str]) -> FirstAnswers:
     with suppress(FedmlError):
         children = children_of(client, job_id)
     return FirstAnswers(may_dispatch, may_submit, len(stopped), children)
+
+
+def children_of(client: NomadRegion, job_id: str) -> int:
+    """How many children of the job the region keeps; 0 where it knows no such job, or the token may not read it."""
+    with suppress(NotFound, PermissionDenied):
+        counts = client.summary(job_id).get("Children") or {}
+        return sum(int(counts.get(status) or 0) for status in ("Pending", "Running", "Dead"))
+    return 0
 
 
 def _may(attempt: Callable[[], None]) -> bool:

@@ -7,17 +7,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from federation.app import App, PreparedJob
 from federation.home import RunKeys
 from federation.log import default_author
 from federation.manifest import Manifest, new_run_id
 from federation.plan import Room
-from federation.run.brain.events import RegionProbed
 from federation.run.slot_inputs import keep_asks
-from federation.workflows.adopt import check_adoption
 from federation.workflows.request import CodeRequest, DispatchRequest
 from regions.storage.store import Create, Store
+
+if TYPE_CHECKING:
+    from federation.run.brain.events import RegionProbed
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,8 @@ def open_run(
     shape = prepared.shape
     results = "publish" if request.code is not None else app.config.results
     if results == "adopt":
+        from federation.workflows.adopt import check_adoption  # few projects adopt
+
         check_adoption(app.config, prepared, request.first_meta)
     slots = request.slots or len(regions)
     limits = request.patience.limits(slots)

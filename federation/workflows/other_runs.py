@@ -19,7 +19,6 @@ from federation.index import RunRow
 from federation.log import Entry
 from federation.manifest import Manifest
 from federation.plan import Budget, Claim, budgets, own_part
-from federation.run.brain.changes import Bind, Done, Fail, parse_entry
 from jobs.errors import FedmlError
 from regions.storage.store import Store
 
@@ -186,6 +185,8 @@ class _Run:
                 self.written = max(self.written, info.modified or self.written)
 
     def _take(self, entry: Entry) -> None:
+        from federation.run.brain.changes import Bind, Done, Fail, parse_entry  # not needed where no other run is open
+
         for change in parse_entry(entry.changes):
             match change:
                 case Bind():

@@ -113,9 +113,9 @@ class Preview:
         yield from _image_warnings(self)
 
 
-def preview(app: App, request: RunRequest, *, looks_for: int | None = None) -> Preview:
+def preview(app: App, request: RunRequest, *, goes_on: GoOn | None = None, looks_for: int | None = None) -> Preview:
     """Asks all chosen regions for their room at once, and plans. Writes nothing anywhere. `looks_for`: for how many slots room
-    is looked for; None: for those of the request.
+    is looked for; None: for those of the request. `goes_on`: as for `preview_checked`.
 
     Raises, before any region is asked, UsageError and InvalidMeta for a request that no run can have, and what is wrong
     with the job; UsageError for limits that no placement keeps. In a project that registers nothing, the job is taken as it
@@ -127,7 +127,7 @@ def preview(app: App, request: RunRequest, *, looks_for: int | None = None) -> P
         prepared = as_registered(app, prepared, why, allow_drift=False)
     if request.meta or request.payload or not request.asks.is_empty:
         checked = check_for_job(checked, prepared.shape)
-    return preview_checked(app, checked, prepared, looks_for=looks_for)
+    return preview_checked(app, checked, prepared, goes_on=goes_on, looks_for=looks_for)
 
 
 def preview_checked(

@@ -7,7 +7,7 @@ after demands the type of a checked one.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,6 @@ from federation.errors import UsageError
 from federation.index.validation import checked_run_name
 from federation.manifest import RunCode
 from federation.plan import policy_named
-from federation.run.stop_when import checked_stop_when
 from federation.run.user_limits import Patience
 from federation.text import duration_s, is_duration
 from jobs.params.checks import check_asks
@@ -121,6 +120,8 @@ def check_request(request: RunRequest, config: Config) -> CheckedRequest:
     if patience.stop_when:
         rows = request.asks.rows
         names = (*(axis.name for axis in request.asks.axes), *(rows.names if rows else ()))
+        from federation.run.stop_when import checked_stop_when  # few runs have such a rule
+
         checked_stop_when(patience.stop_when, names)
     placing = request.placing
     for option, given in (("--cap", placing.caps), ("--minimum", placing.minimums)):
@@ -155,7 +156,7 @@ def check_for_job(request: CheckedRequest, shape: JobShape) -> DispatchRequest:
 
 
 def _values(request: RunRequest) -> dict[str, Any]:
-    return {field.name: getattr(request, field.name) for field in fields(RunRequest)}
+    return {name: getattr(request, name) for name in RunRequest.__match_args__}
 
 
 def deadline_s(text: str, now: datetime) -> float:

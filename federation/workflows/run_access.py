@@ -22,6 +22,7 @@ from federation.result import RECORD_BYTES_MAX, Key, ResultRecord
 from federation.run.brain.events import RegionProbed
 from federation.run.region_watch import watch
 from federation.run.routes import Routes
+from federation.workflows.first_questions import children_of
 from federation.workflows.other_runs import OtherRuns, claim_of
 from jobs.errors import FedmlError
 from regions.errors import NotFound as NotFoundInRegion
@@ -31,7 +32,7 @@ from regions.storage.errors import NotFound, PermissionDenied, TooLarge, Unavail
 from regions.storage.store import Store
 
 if TYPE_CHECKING:
-    from regions.nomad.client import NomadRegion
+    pass
 
 BAD_RECORD = (PublishError, UsageError, FormatTooNew)
 LEFT_RECORD = "alloc/fedml/result.json"
@@ -48,14 +49,6 @@ def _record_at(store: Store, key: str) -> ResultRecord:
     except TooLarge as error:
         raise PublishError(f"{store.url_of(key)} is not a record: {error.message}") from error
     return checked_record(ResultRecord.from_json(text, source=store.url_of(key)))
-
-
-def children_of(client: NomadRegion, job_id: str) -> int:
-    """How many children of the job the region keeps; 0 where it knows no such job, or the token may not read it."""
-    with suppress(NotFoundInRegion, DeniedByRegion):
-        counts = client.summary(job_id).get("Children") or {}
-        return sum(int(counts.get(status) or 0) for status in ("Pending", "Running", "Dead"))
-    return 0
 
 
 class Places:

@@ -46,14 +46,16 @@ def children(app: App, region: str, parent_id: str) -> Children:
     return {str(stub["ID"]): str(stub.get("Status", "")) for stub in stubs}
 
 
-def slot_state(slot: Slot, alive: Mapping[str, Children | None]) -> str:
+def slot_state(slot: Slot, alive: Mapping[str, Children | None], *, is_over: bool = False) -> str:
     """How a slot stands, as pages show it: waiting, running, done, failed, cancelled, or lost where its region doesn't say
-    (`alive` has None for it)."""
+    (`alive` has None for it). Of a run that is over, what was left dispatched is lost, and the rest cancelled."""
     if slot.state is not SlotState.OPEN:
         return {SlotState.DONE: "done", SlotState.FAILED: "failed"}.get(slot.state, "cancelled")
     last = slot.last
     if last is None or not last.is_open or not last.job_id:
-        return "waiting"
+        return "cancelled" if is_over else "waiting"
+    if is_over:
+        return "lost"
     known = alive.get(last.region, {})
     if known is None:
         return "lost"

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import tempfile
 from dataclasses import asdict
@@ -32,6 +33,7 @@ SUITES = (main_job, startup, code_run, packing, index, index_page, engine, plan,
 
 def main(names: list[str]) -> int:
     """Run the suites of these names, or all."""
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # a user's Python keeps what it compiled
     known = {suite.__name__.rpartition(".")[2]: suite for suite in SUITES}
     if unknown := set(names) - set(known):
         sys.exit(f"no suite {', '.join(sorted(unknown))}; there are: {', '.join(known)}")

@@ -15,7 +15,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from regions.storage import store_url
-from tests.bench.main_job import FEDML
+from tests.bench.dispatch import REGIONS, nodes, project_file
+from tests.bench.main_job import FEDML, MOCK_JOB
 from tests.bench.measure import Figure, at_most
 from tests.bench.stores_rivals import BUCKET, Boto3
 from tests.emulators import moto
@@ -36,6 +37,28 @@ for ask in (client.get_object, client.head_object):
         pass
 for key in ("model", "record"):
     client.put_object(Bucket=sys.argv[2], Key=name + key, Body=b"x" * 1000)
+"""
+
+SAME_PLAN = """
+import sys, nomad
+for port in sys.argv[2:]:
+    client = nomad.Nomad(host="127.0.0.1", port=int(port), token=open(sys.argv[1]).read().strip())
+    client.agent.get_members()
+    job = client.job.get_job("bench")
+    client.nodes.get_nodes()
+    for status in ("pending", "blocked"):
+        client.evaluations.request(params={"status": status}, method="get")
+    for _ in range(2):
+        client.job.plan_job("bench", {"Job": job, "Diff": True})
+"""
+
+SAME_SHOW = """
+import sys, boto3
+from botocore.config import Config
+client = boto3.client("s3", endpoint_url=sys.argv[1], region_name="us-east-1", config=Config(s3={"addressing_style": "path"}))
+for page in client.get_paginator("list_objects_v2").paginate(Bucket=sys.argv[2], Prefix=sys.argv[3]):
+    for found in page.get("Contents", ()):
+        client.get_object(Bucket=sys.argv[2], Key=found["Key"])["Body"].read()
 """
 
 MEASURED = """
@@ -68,6 +91,36 @@ def figures(folder: Path) -> Iterator[Figure]:
             same = [sys.executable, "-c", SAME_REQUESTS, endpoint, BUCKET]
             ours, theirs, _ = _in_turn(command, _task(url), same, folder=folder)
         yield at_most("fedml publish to S3", ours, "boto3 making the same requests", ours / theirs, 2.0)
+        project = folder / "project"
+        project.mkdir()
+        yield from _of_a_run(project)
+
+
+def _of_a_run(folder: Path) -> Iterator[Figure]:
+    """`plan` and `runs show` in a project with two embedded regions whose home is a bucket, after one run of a slot."""
+    with moto.moto_server() as endpoint:
+        home = store_url(Boto3(endpoint).config)
+        drivers = nodes().replace("memory_mb = 400000", 'memory_mb = 400000, drivers = ["raw_exec", "mock_driver"]')
+        text = project_file({name: f"dev:{name}" for name in REGIONS}).replace("file://./stores/home", home)
+        (folder / "fedml.toml").write_text(text + drivers)
+        (folder / "bench.nomad.hcl").write_text(MOCK_JOB)
+        try:
+            for command in (["dev", "up"], ["deploy"], ["dispatch", "-n", "1"]):
+                subprocess.run([FEDML, *command], cwd=folder, check=True, capture_output=True)
+            state = json.loads((folder / ".fedml" / "dev" / "state.json").read_text())["servers"]
+            ports = [str(state[f"region:{name}"]["port"]) for name in REGIONS]
+            same = [sys.executable, "-c", SAME_PLAN, ".fedml/dev/token", *ports]
+            ours, theirs, _ = _in_turn([FEDML, "plan"], {}, same, folder=folder)
+            yield at_most("fedml plan", ours, "python-nomad making the same requests", ours / theirs, 2.0)
+            told = subprocess.run([FEDML, "runs", "list", "--json"], cwd=folder, check=True, capture_output=True).stdout
+            run = json.loads(told)["runs"][0]["run"]
+            prefix = home.partition(f"{BUCKET}/")[2].partition("?")[0].strip("/")
+            place = "/".join(filter(None, (prefix, "runs", run)))
+            same = [sys.executable, "-c", SAME_SHOW, endpoint, BUCKET, place]
+            ours, theirs, _ = _in_turn([FEDML, "runs", "show", run], {}, same, folder=folder)
+            yield at_most("fedml runs show, home on S3", ours, "boto3 reading the run's objects", ours / theirs, 2.0)
+        finally:
+            subprocess.run([FEDML, "dev", "down", "--purge", "--yes"], cwd=folder, check=True, capture_output=True)
 
 
 def _task(store: str) -> dict[str, str]:
@@ -88,7 +141,6 @@ def _in_turn(
     found = []
     for _ in range(RUNS + 1):
         environ = {**os.environ, **task, "NOMAD_ALLOC_ID": secrets.token_hex(8)}
-        environ.pop("PYTHONDONTWRITEBYTECODE", None)  # a user's Python keeps what it compiled
         found.append((_process(ours, environ, folder), _process(theirs, environ, folder)))
     pairs = found[1:]
     return (

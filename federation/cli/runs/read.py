@@ -53,22 +53,13 @@ def list_runs(
 
     from federation.cli.session import answer_json, note, opened
     from federation.ui.run_view import runs_document, show_runs
-    from federation.workflows.run_list import UNDRIVEN
+    from federation.workflows.run_list import UNDRIVEN, RunFilter
     from federation.workflows.run_list import list_runs as listed
     from federation.workflows.run_reader import RunReader
 
     with opened(config) as project:
-        found = listed(
-            RunReader(project),
-            project.index,
-            job=job,
-            version=version,
-            name=name,
-            state=state,
-            author=author,
-            region=region,
-            limit=limit,
-        )
+        wanted = RunFilter(job, version, name, author, region)
+        found = listed(RunReader(project), project.index, wanted, state=state, limit=limit)
         revision, short = project.index.revision, project.index.short_runs(row.run for row in found.rows)
     undriven = found.undriven
     if as_json:

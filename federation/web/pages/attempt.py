@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import cast
@@ -35,8 +35,10 @@ from federation.workflows.attempt_story import (
 )
 from jobs.errors import FedmlError
 from regions.model import Region
-from regions.nomad.task_history import TaskStory
+from regions.nomad.task_history import TaskStory, TaskUsage
 
+Sample = tuple[float, Mapping[str, TaskUsage]]
+"""When somebody looked, and what each task took then."""
 READ_EVERY_S = 2.0
 SETTLED_EVERY_S = 30.0
 SAMPLES_MAX = 500
@@ -179,26 +181,30 @@ def _pictures(site: Site, known: Known[AttemptStory], chosen: OneAllocation | No
         )
     samples = _samples(site, known, chosen)
     if len(samples) > 1:
-        for what, value in (("cpu over time", "cpu_mhz"), ("memory over time", "memory_mb")):
-            begun_s = samples[0][0]
-            series = [
-                Series(
-                    name,
-                    [Mark(at - begun_s, getattr(seen[name], value)) for at, seen in samples if name in seen],
-                    region_class(order),
-                )
-                for order, name in enumerate(tasks)
-            ]
-            unit = "MHz" if value == "cpu_mhz" else "MB"
-            kept = [one for one in series if one.marks]
-            pictures[what] = line(kept, y_label=unit, x_label="since somebody looked", x_format=in_words, log=False)
+        pictures["cpu over time"] = _over_time(samples, tasks, lambda used: used.cpu_mhz, "MHz")
+        pictures["memory over time"] = _over_time(samples, tasks, lambda used: used.memory_mb, "MB")
     return pictures
 
 
-def _samples(site: Site, known: Known[AttemptStory], chosen: OneAllocation) -> list[tuple[float, Mapping[str, object]]]:
+def _over_time(
+    samples: Sequence[Sample], tasks: Iterable[str], value: Callable[[TaskUsage], float], unit: str
+) -> Chart:
+    """What each task took each time that somebody looked."""
+    begun_s = samples[0][0]
+    series = [
+        Series(
+            name, [Mark(at - begun_s, value(seen[name])) for at, seen in samples if name in seen], region_class(order)
+        )
+        for order, name in enumerate(tasks)
+    ]
+    drawn = [one for one in series if one.marks]
+    return line(drawn, y_label=unit, x_label="since somebody looked", x_format=in_words, log=False)
+
+
+def _samples(site: Site, known: Known[AttemptStory], chosen: OneAllocation) -> list[Sample]:
     """What the tasks took each time that somebody looked."""
     key = ("usage", chosen.story.id)
-    samples = site.shared.get(key, lambda: cast("list[tuple[float, Mapping[str, object]]]", []), max_age_s=float("inf"))
+    samples = site.shared.get(key, lambda: cast("list[Sample]", []), max_age_s=float("inf"))
     if chosen.is_running and chosen.used and (not samples.value or samples.value[-1][0] < known.at):
         samples.value.append((known.at, chosen.used))
         del samples.value[:-SAMPLES_MAX]

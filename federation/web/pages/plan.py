@@ -78,7 +78,11 @@ def dispatch_intent(site: Site, form: Query) -> Intent:
 def _planned(site: Site, query: Query, arguments: list[str]) -> tuple[Preview | None, FedmlError | None, str]:
     try:
         asked = _request(site, query)
-        known = site.shared.get(("plan", *arguments), lambda: preview(site.app, asked), max_age_s=PLAN_AGE_S)
+        known = site.shared.get(
+            ("plan", *arguments),
+            lambda: preview(site.app, asked, goes_on=lambda *_: True),  # a page waits for no region that is slow
+            max_age_s=PLAN_AGE_S,
+        )
         known.value.require_an_answer()
     except FedmlError as error:
         return None, error, ""
@@ -165,7 +169,7 @@ def _detaches(site: Site) -> bool:
 def _picture(made: Preview) -> Chart:
     """The slots that each region gets now, of those that it has free."""
     rows = [
-        Bar(one.region, one.now, max(one.now, made.snapshot.regions[one.region].free), "slots", kind="u-used")
+        Bar(one.region, one.now, max(one.now, made.snapshot.regions[one.region].free), kind="u-used")
         for one in made.plan.placements
     ]
     return bars(rows, label="Slots now, of the free ones")

@@ -11,7 +11,6 @@ from federation.check import Check
 from federation.deploy.job_diff import JobDiff
 from federation.index.rows import RunRow
 from federation.index.short_ids import short_runs
-from federation.ui.job_view import AGAINST_THE_FILE
 from federation.web.markup import ID_CHARS
 from federation.web.query import Query, changed
 from federation.web.regions import RegionNow
@@ -23,6 +22,8 @@ from regions.model import Node, Region
 from regions.nomad.resources import Resources
 
 ROWS = 100
+CHANGES = {"None": "same", "Added": "missing", "Edited": "differs", "": "registered"}
+"""What deploying the file would change, as the state of a registered job."""
 REGION_COLUMNS = (
     Column("region"),
     Column("state", "state"),
@@ -32,7 +33,7 @@ REGION_COLUMNS = (
     Column("memory", "number", title="in use, of what ready nodes have"),
     Column("devices", "number", title="in use, of what ready nodes have"),
     Column("waiting", "number", title="jobs that wait for room"),
-    Column("job", title="the project's registered job, against its file"),
+    Column("job", title="the project's job as it is registered, against its file"),
     Column("clock", title="against this machine's"),
     Column("answers at"),
     Column("as of", "time", title="when it answered last; empty where that is now"),
@@ -81,7 +82,7 @@ def regions(
         state = now.state or RegionState(now.name)
         kinds = node_kinds(state, shown.get(now.name, ()))
         job = jobs.get(now.name)
-        against = "" if job is None else "unknown" if job.problem else AGAINST_THE_FILE[job.change]
+        against = "" if job is None else "unknown" if job.problem else CHANGES[job.change]
         cells = (
             Cell(now.name),
             Cell(now.status, state={"asked": "waiting"}.get(now.status, now.status), title=str(now.problem or "")),

@@ -18,7 +18,7 @@ from federation.web.query import Query, changed, with_query
 from federation.web.site import Site
 from federation.web.table import Cell, Column, Row, Table
 from federation.workflows.run_glance import RunGlance, glance
-from federation.workflows.run_list import STATES, UNDRIVEN, list_runs
+from federation.workflows.run_list import STATES, UNDRIVEN, RunFilter, list_runs
 from jobs.errors import FedmlError
 
 COLUMNS = (
@@ -47,9 +47,8 @@ def view(site: Site, request: Request) -> Page:
     query = Query(request)
     asked = {name: query.text(name) or None for name in FILTERS}
     state = query.choice("state", STATES)
-    found = list_runs(
-        site.runs, site.app.index, **asked, state=state or None, after=query.text("after") or None, limit=RUNS_SHOWN
-    )
+    wanted, after = RunFilter(**asked), query.text("after")
+    found = list_runs(site.runs, site.app.index, wanted, state=state or None, after=after or None, limit=RUNS_SHOWN)
     revision = site.app.index.revision
     short = site.app.index.short_runs(row.run for row in found.rows)
     glances = _glances(site, found.rows)

@@ -165,6 +165,16 @@ def test_attempts_that_overlap_stand_below_one_another() -> None:
     assert [bar.get("y") for bar in root.iter("rect")] == ["18", "30", "18"]
 
 
+@pytest.mark.parametrize(
+    ("until_s", "shown", "not_shown"),
+    [(200, ">150 s<", "0:02 h"), (1_000, ">5 min<", " s<"), (9_000, ">2:00 h<", "120 min")],
+)
+def test_the_time_axis_counts_in_what_its_length_is_counted_in(until_s: float, shown: str, not_shown: str) -> None:
+    svg = gantt([Lane("us", [Span(0, until_s)])]).svg
+    assert shown in svg
+    assert not_shown not in svg
+
+
 def test_the_axis_is_logarithmic_where_values_span_two_decades_unless_told() -> None:
     wide, narrow = [Mark(n, 10.0**n) for n in range(4)], [Mark(n, n + 1) for n in range(4)]
     assert "loss (log)" in line([Series("a", wide)], y_label="loss").svg

@@ -257,6 +257,25 @@ def test_a_changed_file_never_arrives_whole(shop: Shop, browser: Client, monkeyp
     assert len(large.content) < int(large.headers["content-length"]) == 1000
 
 
+def test_a_store_that_fails_in_the_middle_ends_the_connection(
+    shop: Shop, browser: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("federation.workflows.result_file.CHUNK_BYTES", 100)
+    record = shop.record({"large.bin": b"y" * 1000})
+    shop.index.commit([record])
+    real = FileStore.get_range
+
+    def get_range(store: FileStore, key: str, start: int, size_bytes: int) -> bytes:
+        if start >= 300:
+            raise Unavailable("the line broke", store=store.url, operation="get")
+        return real(store, key, start, size_bytes)
+
+    monkeypatch.setattr(FileStore, "get_range", get_range)
+    answer = browser.get(f"/results/{record.alloc_id}/files/large.bin")
+    assert not answer.is_whole
+    assert answer.content == b"y" * 300
+
+
 # ── comparing ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

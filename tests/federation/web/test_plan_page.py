@@ -9,12 +9,14 @@ import pytest
 from starlette.requests import Request
 
 from federation.app import App
+from federation.capacity import GoOn
 from federation.config.load import load
 from federation.errors import UsageError
 from federation.web.actions import ACTIONS, action_named
 from federation.web.pages.plan import dispatch_intent, view
 from federation.web.query import Query
 from federation.web.site import Settings, Site
+from federation.workflows.request import RunRequest
 
 
 def request(query: str, path: str = "/plan") -> Request:
@@ -40,6 +42,18 @@ def test_a_plan_that_cannot_be_made_says_why_and_keeps_the_form(site: Site) -> N
     assert page.command == "fedml plan -n3 --regions=us --sweep=lr=0.1"
     assert page.table is None
     assert page.document is None
+
+
+def test_the_page_goes_on_without_a_region_that_is_slow(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    decided: list[bool] = []
+
+    def preview(app: App, asked: RunRequest, *, goes_on: GoOn) -> None:
+        decided.append(goes_on(["eu"], ["us"]))
+        raise UsageError("enough")
+
+    monkeypatch.setattr("federation.web.pages.plan.preview", preview)
+    assert "enough" in str(view(site, request("n=1")).view["problem"])
+    assert decided == [True]
 
 
 @pytest.mark.parametrize("name", ["/etc/passwd", "../other.csv", "sub/../../x.csv"])

@@ -301,4 +301,6 @@ def test_a_region_that_takes_the_question_and_never_answers_keeps_no_page_away(t
             html = visitor.get(f"/runs/{run}")
             assert "us doesn't say how its slots stand" in html
             assert "4 lost" in html
-            assert "us doesn't answer" in visitor.get(f"/runs/{run}/slots/5/1")
+            attempt = visitor.get(f"/runs/{run}/slots/5/1")
+            assert "us doesn't answer" in attempt
+            assert "Nomad has removed it" not in attempt, "who knows"
