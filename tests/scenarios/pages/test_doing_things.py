@@ -24,7 +24,7 @@ def test_what_was_planned_is_dispatched_and_promoted(browser: Browser, project: 
         page.get_by_label("Slots", exact=True).fill("2")
         page.get_by_label("Version").fill("7")
         expect(page.locator("#plan")).to_contain_text("version 7: 2 slots")
-        expect(page.locator("#plan .command code")).to_have_text(f"fedml dispatch --job={job} -n2 --version=7")
+        expect(page.locator("#plan .command code")).to_have_text(f"fedml dispatch --job={job} -n2 --version=7 --detach")
         page.get_by_role("button", name="Dispatch 2 slots").click()
         expect(page.get_by_role("heading")).to_contain_text("Done")
         (run,) = {row["run"] for row in project.ran("runs", "list", "--json", "--job", "promoted").json["runs"]}
