@@ -2,8 +2,8 @@
 
 Each attempt's time is divided at the moments that are known: its binding and dispatch (run log), what Nomad told of its tasks
 (kept attempts), when its record was written and when the index took it. Where Nomad's part isn't known, all of the time from
-the dispatch to the record counts as computing. What a node does before it starts the first task is fetching; prestart tasks compute (in
-the bundled pipeline one trains). Clocks of nodes may differ: a phase is never shorter than nothing.
+the dispatch to the record counts as computing. What a node does before it starts the first task is fetching. Prestart tasks
+compute (in the bundled pipeline one trains). Clocks of nodes may differ: a phase is never shorter than nothing.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from federation.text import counted
 from federation.workflows.deploy_conflicts import make_way
 from federation.workflows.dispatch_checks import Tell, check_answers, require_rights, warn_of_what_cannot_be_stopped
 from federation.workflows.first_questions import FirstAnswers, ask_first
-from federation.workflows.open_run import Opened, open_run
+from federation.workflows.open_run import Opened, announce, open_run
 from federation.workflows.plan import Preview, preview_checked
 from federation.workflows.registered import as_registered, not_registering
 from federation.workflows.request import DispatchRequest, RunRequest, check_for_job, check_request
@@ -129,7 +129,7 @@ def begin(
     )
     opened = replace(opened, probed=_probed(app, preview, answers, regions))
     # 6. Say what was opened.
-    _announce(opened, tell)
+    announce(opened, tell)
     return opened, prepared
 
 
@@ -293,15 +293,3 @@ def _is_local(strategy: Strategy | None) -> bool:
     """Whether a region's failure concerns only that region. A canary that fails by the default rule, or without any, stops
     all."""
     return strategy is not None and strategy.on_failure == "fail_local"
-
-
-def _announce(opened: Opened, tell: Tell) -> None:
-    manifest = opened.manifest
-    name = f" ({manifest.name})" if manifest.name else ""
-    tell(f"Run {manifest.run}{name}: {counted(manifest.slots, 'slot')} of {manifest.job}, version {manifest.version}")
-    if manifest.parent and manifest.code is None:
-        tell(f"It has a job of its own, {manifest.parent}, which is removed at its end")
-    if opened.existing_results:
-        tell(
-            f"Version {manifest.version} has {counted(opened.existing_results, 'result')} already: these are added to it"
-        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +15,7 @@ from federation.log import default_author
 from federation.manifest import Manifest, new_run_id
 from federation.plan import Room
 from federation.run.slot_inputs import keep_asks
+from federation.text import counted
 from federation.workflows.request import CodeRequest, DispatchRequest
 from regions.storage.store import Create, Store
 
@@ -121,3 +122,16 @@ def _version_meta(prepared: PreparedJob, version: str) -> dict[str, str]:
 def _portable(path: Path, root: Path) -> str:
     absolute = path.absolute()
     return absolute.relative_to(root).as_posix() if absolute.is_relative_to(root) else str(absolute)
+
+
+def announce(opened: Opened, tell: Callable[[str], None]) -> None:
+    """Says which run was opened, and what is special about it."""
+    manifest = opened.manifest
+    name = f" ({manifest.name})" if manifest.name else ""
+    tell(f"Run {manifest.run}{name}: {counted(manifest.slots, 'slot')} of {manifest.job}, version {manifest.version}")
+    if manifest.parent and manifest.code is None:
+        tell(f"It has a job of its own, {manifest.parent}, which is removed at its end")
+    if opened.existing_results:
+        tell(
+            f"Version {manifest.version} has {counted(opened.existing_results, 'result')} already: these are added to it"
+        )

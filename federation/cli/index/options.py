@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
@@ -43,6 +44,34 @@ IfCurrentOption = Annotated[
     str | None,
     typer.Option(metavar="RESULT", help="Change the tag only if it points to this result now (none: to nothing)."),
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class FilterOptions:
+    """Which results are listed."""
+
+    HEADING: ClassVar[str] = "Filters"
+
+    job: JobNameOption = None
+    version: Annotated[str | None, typer.Option(metavar="V", help="List only this version.")] = None
+    region: Annotated[str | None, typer.Option(metavar="NAME", help="List only results made in this region.")] = None
+    run: Annotated[
+        str | None,
+        typer.Option(metavar="RUN", help="List only results of this run: its ID or a part of it, its name, or last."),
+    ] = None
+    state: Annotated[
+        str | None,
+        typer.Option(
+            metavar="STATE", help="List only results that are committed, superseded, late, retired or removed."
+        ),
+    ] = None
+    tag: Annotated[str | None, typer.Option(metavar="NAME", help="List only the result that this tag points to.")] = (
+        None
+    )
+    where: Annotated[
+        str | None,
+        typer.Option(metavar="CONDITION", help="List only results that meet this condition (see the examples)."),
+    ] = None
 
 
 def reader(index: Index, at: str | None) -> Reader:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from federation.cli.index.options import (
     AtOption,
     BestOption,
+    FilterOptions,
     JobNameOption,
     OfflineOption,
     ResultArgument,
@@ -43,34 +44,6 @@ def register(app: typer.Typer) -> None:
     app.command("list")(list_results)
     for command in (show, get, compare):
         app.command()(command)
-
-
-@dataclass(frozen=True, slots=True)
-class FilterOptions:
-    """Which results are listed."""
-
-    HEADING: ClassVar[str] = "Filters"
-
-    job: JobNameOption = None
-    version: Annotated[str | None, typer.Option(metavar="V", help="List only this version.")] = None
-    region: Annotated[str | None, typer.Option(metavar="NAME", help="List only results made in this region.")] = None
-    run: Annotated[
-        str | None,
-        typer.Option(metavar="RUN", help="List only results of this run: its ID or a part of it, its name, or last."),
-    ] = None
-    state: Annotated[
-        str | None,
-        typer.Option(
-            metavar="STATE", help="List only results that are committed, superseded, late, retired or removed."
-        ),
-    ] = None
-    tag: Annotated[str | None, typer.Option(metavar="NAME", help="List only the result that this tag points to.")] = (
-        None
-    )
-    where: Annotated[
-        str | None,
-        typer.Option(metavar="CONDITION", help="List only results that meet this condition (see the examples)."),
-    ] = None
 
 
 def list_results(
