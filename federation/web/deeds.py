@@ -69,20 +69,32 @@ class Deeds:
                 return self._by_id[deed_id]
             self._folder.mkdir(parents=True, exist_ok=True)
             output = self._folder / f"{deed_id}.log"
-            with open(output, "xb", opener=_private) as file:
-                process = subprocess.Popen(
-                    [sys.executable, "-m", "federation", *arguments],
-                    cwd=self._config.root,
-                    env=os.environ | {"FEDML_AUTHOR": author, "FEDML_CONFIG": str(self._config.path), "COLUMNS": "120"},
-                    stdin=subprocess.DEVNULL,
-                    stdout=file,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,
-                )
+            try:
+                process = self._process(output, arguments, author)
+            except FileExistsError:
+                hint = "the history page shows what was done"
+                raise UsageError("this form was sent before fedml ui was started again", hint=hint) from None
+            except OSError as error:
+                output.unlink(missing_ok=True)
+                hint = "a value may be too long"
+                raise UsageError(f"the command could not be started: {error.strerror}", hint=hint) from None
             deed = Deed(deed_id, tuple(arguments), author, time.time(), process, output)
             self._by_id[deed_id] = deed
             self._forget_old()
             return deed
+
+    def _process(self, output: Path, arguments: Sequence[str], author: str) -> subprocess.Popen[bytes]:
+        """Starts it. `-P`: a module of the project's folder isn't taken for one of fedml or of Python."""
+        with open(output, "xb", opener=_private) as file:
+            return subprocess.Popen(
+                [sys.executable, "-P", "-m", "federation", *arguments],
+                cwd=self._config.root,
+                env=os.environ | {"FEDML_AUTHOR": author, "FEDML_CONFIG": str(self._config.path), "COLUMNS": "120"},
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
 
     def get(self, deed_id: str) -> Deed:
         """Raises UsageError for one that this `fedml ui` didn't start."""

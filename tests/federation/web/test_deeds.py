@@ -45,3 +45,22 @@ def test_the_command_line_can_be_pasted(deeds: Deeds) -> None:
     assert command_text(["index", "note", "--", "8f14e45f", "it's; $(id)"]) == (
         """fedml index note -- 8f14e45f 'it'"'"'s; $(id)'"""
     )
+
+
+def test_a_module_of_the_project_is_not_taken_for_one_of_fedml(deeds: Deeds, tmp_path: Path) -> None:
+    for name in ("jobs", "regions", "shlex", "federation"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('the module of the project was run')")
+    deed = deeds.start("ef" * 8, ["index", "list"], "ann@home")
+    assert deed.process.wait() == 0, deed.output()
+
+
+def test_a_value_that_no_command_can_have_is_an_error_and_can_be_corrected(deeds: Deeds) -> None:
+    with pytest.raises(UsageError, match="could not be started"):
+        deeds.start("ab" * 8, ["index", "note", "--", "x", "y" * 140_000], "ann@home")
+    assert deeds.start("ab" * 8, ["index", "list"], "ann@home").process.wait() == 0
+
+
+def test_a_form_from_before_a_restart_starts_nothing(deeds: Deeds, tmp_path: Path) -> None:
+    deeds.start("ab" * 8, ["index", "list"], "ann@home").process.wait()
+    with pytest.raises(UsageError, match="was sent before"):
+        Deeds(load(tmp_path / "fedml.toml")).start("ab" * 8, ["index", "list"], "ann@home")
