@@ -17,6 +17,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from federation.config.model import Config
 from federation.errors import UsageError
@@ -63,13 +64,14 @@ class Deeds:
         self._by_id: OrderedDict[str, Deed] = OrderedDict()
 
     def start(self, deed_id: str, arguments: Sequence[str], author: str) -> Deed:
-        """Starts the command. The same `deed_id` again (a form that was sent twice) starts nothing and returns the first."""
+        """Starts the command. The same `deed_id` again (a form that was sent twice) starts nothing and returns the first.
+        Raises UsageError for a command that can't be started, and for one that an earlier `fedml ui` has started."""
         with self._lock:
             if deed_id in self._by_id:
                 return self._by_id[deed_id]
-            self._folder.mkdir(parents=True, exist_ok=True)
             output = self._folder / f"{deed_id}.log"
             try:
+<<<<<<< HEAD
                 process = self._process(output, arguments, author)
             except FileExistsError:
                 hint = "the history page shows what was done"
@@ -78,11 +80,22 @@ class Deeds:
                 output.unlink(missing_ok=True)
                 hint = "a value may be too long"
                 raise UsageError(f"the command could not be started: {error.strerror}", hint=hint) from None
+=======
+                self._folder.mkdir(parents=True, exist_ok=True)
+                with open(output, "xb", opener=_private) as file:
+                    process = self._process(arguments, author, file)
+            except FileExistsError:
+                raise UsageError("this form was sent already", hint="the history page shows what was done") from None
+            except (OSError, ValueError) as error:  # ValueError: a text with a NUL
+                output.unlink(missing_ok=True)
+                raise UsageError(f"the command can't be started: {error}", hint="nothing was done") from None
+>>>>>>> w/reader
             deed = Deed(deed_id, tuple(arguments), author, time.time(), process, output)
             self._by_id[deed_id] = deed
             self._forget_old()
             return deed
 
+<<<<<<< HEAD
     def _process(self, output: Path, arguments: Sequence[str], author: str) -> subprocess.Popen[bytes]:
         """Starts it. `-P`: a module of the project's folder isn't taken for one of fedml or of Python."""
         with open(output, "xb", opener=_private) as file:
@@ -95,6 +108,18 @@ class Deeds:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+=======
+    def _process(self, arguments: Sequence[str], author: str, output: BinaryIO) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "federation", *arguments],
+            cwd=self._config.root,
+            env=os.environ | {"FEDML_AUTHOR": author, "FEDML_CONFIG": str(self._config.path), "COLUMNS": "120"},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+>>>>>>> w/reader
 
     def get(self, deed_id: str) -> Deed:
         """Raises UsageError for one that this `fedml ui` didn't start."""

@@ -122,8 +122,11 @@ class RunReader:
 
         missing = [row.run for row in rows if row.run not in self._regions]
         with ThreadPoolExecutor(READ_THREADS) as pool:
-            self._regions.update(zip(missing, pool.map(read, missing), strict=True))
-        return {row.run: self._regions[row.run] for row in rows}
+            found = dict(zip(missing, pool.map(read, missing), strict=True))
+        self._regions.update(
+            {run: regions for run, regions in found.items() if regions}
+        )  # a manifest comes after its run
+        return {row.run: self._regions.get(row.run, ()) for row in rows}
 
     def story(self, run: str) -> RunStory:
         """A run as its log and the index have it. Raises UsageError."""
