@@ -21,6 +21,8 @@ class Query:
         if len(request.url.query) > QUERY_CHARS_MAX:
             raise UsageError(f"the address has more than {QUERY_CHARS_MAX} characters after its question mark")
         self._params = request.query_params if form is None else form
+        if any("\0" in text for pair in self._params.multi_items() for text in pair):
+            raise UsageError("an address or a form holds a NUL character", hint="take it out")
 
     def text(self, name: str, default: str = "") -> str:
         """A text. Where the address has several, the last."""
