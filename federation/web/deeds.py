@@ -17,7 +17,6 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 from federation.config.model import Config
 from federation.errors import UsageError
@@ -72,28 +71,31 @@ class Deeds:
             output = self._folder / f"{deed_id}.log"
             try:
                 self._folder.mkdir(parents=True, exist_ok=True)
-                with open(output, "xb", opener=_private) as file:
-                    process = self._process(arguments, author, file)
+                process = self._process(output, arguments, author)
             except FileExistsError:
-                raise UsageError("this form was sent already", hint="the history page shows what was done") from None
+                hint = "the history page shows what was done"
+                raise UsageError("this form was sent before fedml ui was started again", hint=hint) from None
             except (OSError, ValueError) as error:  # ValueError: a text with a NUL
                 output.unlink(missing_ok=True)
-                raise UsageError(f"the command can't be started: {error}", hint="nothing was done") from None
+                why = getattr(error, "strerror", None) or str(error)
+                raise UsageError(f"the command can't be started: {why}", hint="a value may be too long") from None
             deed = Deed(deed_id, tuple(arguments), author, time.time(), process, output)
             self._by_id[deed_id] = deed
             self._forget_old()
             return deed
 
-    def _process(self, arguments: Sequence[str], author: str, output: BinaryIO) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            [sys.executable, "-m", "federation", *arguments],
-            cwd=self._config.root,
-            env=os.environ | {"FEDML_AUTHOR": author, "FEDML_CONFIG": str(self._config.path), "COLUMNS": "120"},
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+    def _process(self, output: Path, arguments: Sequence[str], author: str) -> subprocess.Popen[bytes]:
+        """Starts it. `-P`: a module of the project's folder isn't taken for one of fedml or of Python."""
+        with open(output, "xb", opener=_private) as file:
+            return subprocess.Popen(
+                [sys.executable, "-P", "-m", "federation", *arguments],
+                cwd=self._config.root,
+                env=os.environ | {"FEDML_AUTHOR": author, "FEDML_CONFIG": str(self._config.path), "COLUMNS": "120"},
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
 
     def get(self, deed_id: str) -> Deed:
         """Raises UsageError for one that this `fedml ui` didn't start."""

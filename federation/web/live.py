@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -144,6 +145,6 @@ def version_text(version: object) -> str:
 
 
 def event(name: str, data: str) -> Message:
-    """One server-sent event. `data` may have several lines."""
-    lines = "".join(f"data: {line}\n" for line in data.split("\n"))
+    """One server-sent event. `data` may have several lines; what a browser takes for a line's end never begins a field."""
+    lines = "".join(f"data: {line}\n" for line in re.split(r"\r\n|\r|\n", data))
     return f"event: {name}\n{lines}\n"

@@ -9,6 +9,7 @@ from starlette.datastructures import ImmutableMultiDict
 from starlette.requests import Request
 
 from federation.errors import UsageError
+from federation.output.visible import visible_line
 
 QUERY_CHARS_MAX = 8_000
 FIELDS_MAX = 200
@@ -21,8 +22,8 @@ class Query:
         if len(request.url.query) > QUERY_CHARS_MAX:
             raise UsageError(f"the address has more than {QUERY_CHARS_MAX} characters after its question mark")
         self._params = request.query_params if form is None else form
-        if any("\0" in text for pair in self._params.multi_items() for text in pair):
-            raise UsageError("an address or a form holds a NUL character", hint="take it out")
+        if any("\0" in value for _, value in self._params.multi_items()):  # no file, option or name can hold one
+            raise UsageError("a value in the address or the form has a NUL character")
 
     def text(self, name: str, default: str = "") -> str:
         """A text. Where the address has several, the last."""
@@ -37,7 +38,7 @@ class Query:
         text = self.text(name)
         if not text:
             return default
-        if not text.lstrip("-").isdecimal() or len(text) > 12 or not low <= int(text) <= high:
+        if not text.removeprefix("-").isdecimal() or len(text) > 12 or not low <= int(text) <= high:
             raise UsageError(f"{name}={text!r} in the address is not a whole number from {low} to {high}")
         return int(text)
 
@@ -67,8 +68,8 @@ def form_of(request: Request) -> Query:
 
 
 def inside(address: str) -> str:
-    """An address of these pages; the first page where it is one of another site."""
-    is_inside = address.startswith("/") and not address.startswith(("//", "/\\"))
+    """An address of these pages; the first page where it is one of another site. Browsers leave out tabs and line ends."""
+    is_inside = address.startswith("/") and not address.startswith(("//", "/\\")) and visible_line(address) == address
     return address if is_inside else "/"
 
 

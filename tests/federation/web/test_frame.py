@@ -12,7 +12,7 @@ import pytest
 from federation.app import App
 from federation.config.load import load
 from federation.errors import UsageError
-from federation.web.query import FIELDS_MAX, parsed_form
+from federation.web.query import FIELDS_MAX, inside, parsed_form
 from federation.web.security import BODY_BYTES_MAX, POLICY
 from federation.web.site import LOOPBACK_NAMES, Settings
 from tests.federation.web.asking import COOKIE, HOST, Browser
@@ -165,6 +165,11 @@ def test_a_sign_in_leads_to_no_other_site(app: App, address: str) -> None:
     assert target[1:2] not in ("/", "\\", "\t")
 
 
+@pytest.mark.parametrize("address", ["/\t/evil.example", "/\n/evil.example", "/\r\\evil.example", "\t//evil.example"])
+def test_a_tab_in_an_address_hides_no_other_site(address: str) -> None:
+    assert inside(address) == "/"
+
+
 def test_a_page_links_to_no_other_site_whatever_its_address_is(app: App) -> None:
     answer = Browser(app, signs_in=False).get("//evil.example")
     assert answer.status == 401
@@ -241,6 +246,18 @@ def test_a_huge_query_is_refused(browser: Browser) -> None:
     answer = browser.get(f"/runs?state={'x' * 9_000}")
     assert answer.status == 400
     assert "more than 8000 characters" in answer.text
+
+
+@pytest.mark.parametrize("address", ["/history?before=--5", "/plan?n=-", "/plan?params=%00", "/plan?job=%00.hcl"])
+def test_an_odd_value_is_an_error_with_a_sentence(browser: Browser, address: str) -> None:
+    answer = browser.get(address)
+    assert answer.status in (200, 400)
+    assert "in the address" in answer.text
+
+
+def test_a_nul_in_a_form_is_refused(browser: Browser) -> None:
+    answer = browser.post(NOTE, b"result=x&text=a%00b")
+    assert (answer.status, "NUL" in answer.text) == (400, True)
 
 
 def test_a_huge_form_is_refused_unread(browser: Browser) -> None:

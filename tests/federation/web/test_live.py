@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import aclosing
 
 import pytest
 
 from federation.web import live
-from federation.web.live import Broadcast, Looked, version_text
+from federation.web.live import Broadcast, Looked, event, version_text
 from federation.web.page import Live
 from federation.web.templates import Rendered
 from jobs.errors import FedmlError
@@ -136,6 +137,14 @@ def test_an_error_is_said_and_the_next_look_goes_on() -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(live, "PAUSE_AFTER_ERROR_S", 0.0)
         run(story())
+
+
+@pytest.mark.parametrize("end", ["\n", "\r", "\r\n", "\n\r", "\r\r"])
+def test_no_text_of_an_error_becomes_an_event_of_its_own(end: str) -> None:
+    message = event("problem", f"us says{end}event: fragments{end}data: [1]{end}{end}")
+    fields = [line.partition(":")[0] for line in re.split(r"\r\n|\r|\n", message.removesuffix("\n\n"))]
+    assert fields[0] == "event"
+    assert {*fields[1:]} == {"data"}
 
 
 def test_a_viewer_that_falls_behind_is_told_to_reload() -> None:
