@@ -131,7 +131,6 @@ class RunFollower:
 
     def _said(self, region: str, parent_id: str) -> Children | str:
         def read() -> Children | str:
-            self._site.opened(lambda app: app.client(region))
             try:
                 return children(self._site.app, region, parent_id)
             except FedmlError as error:

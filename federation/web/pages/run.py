@@ -150,9 +150,6 @@ def _results(now: RunNow, query: Query, pictures: dict[str, Chart]) -> dict[str,
 
 def _curves(site: Site, now: RunNow) -> RunCurves:
     """What tasks log while they train. Of a run that is over it doesn't change, once all of it could be read."""
-    for region in now.story.manifest.regions:
-        if region in site.app.config.regions:
-            site.opened(lambda app, region=region: app.client(region))  # type: ignore[misc]
     every_s = CURVES_EVERY_S if now.row.state == OPEN else float("inf")
     key = ("curves", now.row.run, now.row.state)
 

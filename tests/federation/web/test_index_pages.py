@@ -12,13 +12,16 @@ import pytest
 
 from federation.cli import run
 from federation.result import ResultRecord
+from federation.web.pages import result
+from federation.web.shared import Shared
 from federation.web.site import Settings
+from federation.workflows.run_curves import RunCurves
 from regions.storage import open_store
 from regions.storage.errors import Unavailable
 from regions.storage.file.store import FileStore
 from tests.federation.web.client import Client
 from tests.federation.web.served import served
-from tests.federation.web.shop import Shop, png
+from tests.federation.web.shop import Shop, page, png
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>\u202e\x1b]0;x"
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'
@@ -371,3 +374,19 @@ def test_hostile_texts_are_texts_everywhere(shop: Shop, browser: Client) -> None
         assert "<img src=x" not in answer.text, address
         assert "\u202e" not in answer.text, address
         assert "\x1b" not in answer.text, address
+
+
+def test_curves_that_could_not_be_read_are_drawn_when_they_can_be(
+    shop: Shop, swept: list[ResultRecord], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site, alloc_id, now_s = shop.site(), swept[0].alloc_id, [0.0]
+    site.shared = Shared(lambda: now_s[0])
+    path = f"/results/{alloc_id}"
+    try:
+        with monkeypatch.context() as patched:
+            patched.setattr(result, "result_curves", lambda *_: RunCurves((), ("no answer",)))
+            assert "curve of loss" not in page(result.view, site, path, alloc_id=alloc_id).charts
+        now_s[0] += result.UNREAD_S
+        assert "curve of loss" in page(result.view, site, path, alloc_id=alloc_id).charts
+    finally:
+        site.app.close()
