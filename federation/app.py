@@ -5,10 +5,10 @@ Each is opened when it is first used. `close()` closes them.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,19 +45,21 @@ __all__ = ["App", "JobRequest", "PreparedJob"]
 
 
 class App:
-    """Clients, stores, index and job of one project. Not thread-safe itself; clients, stores and index are."""
+    """Clients, stores, index and job of one project. May be used from threads: each is opened once."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
+        self._opening = threading.RLock()
         self._clients: dict[str, NomadRegion] = {}
         self._stores: dict[StoreConfig, Store] = {}
+        self._index: Index | None = None
 
     def close(self) -> None:
         """Closes connections and the local catalog."""
         for client in self._clients.values():
             client.close()
-        if "index" in self.__dict__:
-            self.index.close()
+        if self._index is not None:
+            self._index.close()
 
     # ── places ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -74,17 +76,19 @@ class App:
 
     def client(self, name: str) -> NomadRegion:
         """The client of one region."""
-        if name not in self._clients:
-            from regions.nomad.client import NomadRegion
+        with self._opening:
+            if name not in self._clients:
+                from regions.nomad.client import NomadRegion
 
-            self._clients[name] = NomadRegion(self.config.regions[name])
-        return self._clients[name]
+                self._clients[name] = NomadRegion(self.config.regions[name])
+            return self._clients[name]
 
     def store(self, config: StoreConfig) -> Store:
         """The store, opened once."""
-        if config not in self._stores:
-            self._stores[config] = open_store(config)
-        return self._stores[config]
+        with self._opening:
+            if config not in self._stores:
+                self._stores[config] = open_store(config)
+            return self._stores[config]
 
     def result_stores(self, allow: Iterable[str] = ()) -> Stores:
         """The stores in which results may lie. `allow` are the URLs of `--allow-store`."""
@@ -92,7 +96,7 @@ class App:
         known = KnownStores(config.home, config.further_stores, adopted_stores(config))
         return Stores(config.regions, known, allow=allow, opener=self.store)
 
-    @cached_property
+    @property
     def home(self) -> Store:
         """The store of the index and the runs."""
         return self.store(self.config.home)
@@ -102,10 +106,13 @@ class App:
         """The federation, as its home names it."""
         return Owner(self.config.name, self.config.is_named, tuple(self.config.regions))
 
-    @cached_property
+    @property
     def index(self) -> Index:
         """The index in the home store."""
-        return Index(self.home, cache_dir=self.config.cache_dir, owner=self.owner)
+        with self._opening:
+            if self._index is None:
+                self._index = Index(self.home, cache_dir=self.config.cache_dir, owner=self.owner)
+            return self._index
 
     def deploy(
         self,

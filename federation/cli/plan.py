@@ -12,6 +12,8 @@ from federation.cli.options.groups import JobOptions
 from federation.cli.options.planning import FailedOfOption, PlacingOptions, SlotOptions
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from federation.app import App
     from federation.workflows.plan import Preview
 
@@ -68,7 +70,7 @@ def plan(
         if failed_of:
             request, said = request_of_failed(app, failed_of, request)
             note(said)
-        made = preview(app, request)
+        made = preview(app, request, goes_on=_waits)
         made.require_an_answer()
         if explain is not None:
             if not 0 <= explain < made.plan.slots:
@@ -82,6 +84,15 @@ def plan(
             keep_plan(to, app, made, plan_document(made, app.config), slots.sources())
             note(f"Saved in {to}. Dispatch it:  fedml dispatch --plan {to}")
     raise typer.Exit(1 if made.changes or not made.plan.is_complete or made.plan.problems else 0)
+
+
+def _waits(late: Sequence[str], there: Sequence[str]) -> bool:
+    """Says which regions haven't answered yet. A plan waits for them: it is of all regions."""
+    from federation.cli.session import note
+
+    for name in late:
+        note(f"{name:<10} no answer yet: waiting for it")
+    return False
 
 
 def show_preview(made: Preview, app: App, *, as_json: bool) -> None:

@@ -83,7 +83,9 @@ class Holder(Protocol):
 
 def is_job_id(name: str, root: Path) -> bool:
     """Whether the name is that of a registered job, not of a file: no jobspec's suffix, no path, and no such file."""
-    return bool(name) and not name.endswith(JOB_SUFFIXES) and "/" not in name and not (root / name).exists()
+    if not name or name.endswith(JOB_SUFFIXES) or "/" in name:
+        return False
+    return not os.path.exists(root / name)  # noqa: PTH110 - Path.exists raises for a name that no file can have
 
 
 def source_of(request: JobRequest, file: Path) -> JobSource:

@@ -37,7 +37,7 @@ from jobs.foreign import Members, parse_json
 
 _NAMES_FILES = re.compile(r"(?m)^\s*(-e|-r|-c|--editable|--requirement|--constraint|\.|/)|file:|@\s*\.|\bpath\s*=")
 """Dependencies on other files, which the text alone doesn't identify."""
-_LOCK_MISFITS = ("needs to be updated", "Failed to parse")
+_LOCK_MISFITS = ("needs to be updated", "Failed to parse `uv.lock`")
 """What uv says of a lock that doesn't fit. It says so on every node."""
 _DONE = "fedml.json"
 _CAUSES = re.compile(r"(?m)^\s*(?:error|cause|Caused by|×|╰─▶|[├╰]─▶):?\s+(.*)$")

@@ -66,21 +66,22 @@ class Deeds:
         self._by_id: OrderedDict[str, Deed] = OrderedDict()
 
     def start(self, deed_id: str, arguments: Sequence[str], author: str) -> Deed:
-        """Starts the command. The same `deed_id` again (a form that was sent twice) starts nothing and returns the first."""
+        """Starts the command. The same `deed_id` again (a form that was sent twice) starts nothing and returns the first.
+        Raises UsageError for a command that can't be started, and for one that an earlier `fedml ui` has started."""
         with self._lock:
             if deed_id in self._by_id:
                 return self._by_id[deed_id]
-            self._folder.mkdir(parents=True, exist_ok=True)
             output = self._folder / f"{deed_id}.log"
             try:
+                self._folder.mkdir(parents=True, exist_ok=True)
                 process = self._process(output, arguments, author)
             except FileExistsError:
                 hint = "the history page shows what was done"
                 raise UsageError("this form was sent before fedml ui was started again", hint=hint) from None
-            except OSError as error:
+            except (OSError, ValueError) as error:  # ValueError: a text with a NUL
                 output.unlink(missing_ok=True)
-                hint = "a value may be too long"
-                raise UsageError(f"the command could not be started: {error.strerror}", hint=hint) from None
+                why = getattr(error, "strerror", None) or str(error)
+                raise UsageError(f"the command can't be started: {why}", hint="a value may be too long") from None
             deed = Deed(deed_id, tuple(arguments), author, time.time(), process, output)
             self._by_id[deed_id] = deed
             self._forget_old()

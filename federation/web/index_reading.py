@@ -36,7 +36,6 @@ class Reading:
 def reading(site: Site, query: Query) -> Reading:
     """The index that an address asks for (`revision=` a number, or a time with a zone). Raises what commands raise for an index
     that is lost, is being rebuilt, or can't be reached and was never read."""
-    site.opened(lambda app: app.index)
     index = site.app.index
 
     def look() -> int:

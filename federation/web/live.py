@@ -91,22 +91,28 @@ class Broadcast:
     async def _watch(self, address: str, channel: _Channel) -> None:
         """Looks until the task is cancelled. Sends nothing of a first look that finds what all open pages have."""
         version: object = None
+        has_failed = False
         while True:
             pause_s = PAUSE_AFTER_ERROR_S
             try:
                 looked = await self._look(address, version)
                 is_first, version = version is None, looked.live.version
                 pause_s = looked.live.pause_s
-                if looked.rendered is not None and is_first and version_text(version) == channel.seen:
-                    channel.fragments = looked.rendered.fragments
-                elif looked.rendered is not None:
+                is_seen = is_first and version_text(version) == channel.seen
+                if looked.rendered is not None and not is_seen:
                     self._send(channel, looked.rendered.fragments)
+                elif has_failed:
+                    self._post(channel, event("looked", ""))
+                if looked.rendered is not None:
+                    channel.fragments = looked.rendered.fragments
+                has_failed = False
                 if looked.is_final:
                     self._end(channel)
                     return
             except asyncio.CancelledError:
                 raise
             except Exception as error:  # noqa: BLE001 - viewers are told; the next look may succeed
+                has_failed = True
                 self._post(channel, event("problem", self._on_error(error)))
             await asyncio.sleep(pause_s)
 

@@ -66,14 +66,8 @@ class RegionNow:
 def regions_now(site: Site, names: Sequence[str] = ()) -> list[RegionNow]:
     """These regions, or all. Waits for none that doesn't answer soon. Raises UsageError for an unknown one."""
     regions = site.app.chosen_regions(names)
-    open_clients(site)
     with ThreadPoolExecutor(max_workers=max(1, len(regions))) as pool:
         return list(pool.map(partial(_now, site), regions))
-
-
-def open_clients(site: Site) -> None:
-    """Opens the client of each region once, so that threads may use them."""
-    site.opened(lambda app: [app.client(name) for name in app.config.regions])
 
 
 def _now(site: Site, region: Region) -> RegionNow:
@@ -97,7 +91,6 @@ def staleness(regions: Sequence[RegionNow]) -> tuple[str, str]:
 
 def project_diff(site: Site, *, wait_s: float = 0.0) -> Known[JobDiff] | None:
     """How the project's job differs in the regions; None where that isn't known yet, or can't be."""
-    open_clients(site)
 
     def read() -> JobDiff:
         return compared_jobs(site.app, JobRequest(), within_s=ASK_S)

@@ -51,11 +51,14 @@ class RunNow:
 
     def once(self, key: Hashable, make: Callable[[], T]) -> T:
         """Works something out once for all viewers."""
-        if key not in self.memo:
+        missing = object()
+        found = self.memo.get(key, missing)
+        if found is missing:
+            found = make()
             if len(self.memo) >= MEMO_MAX:
                 self.memo.clear()
-            self.memo[key] = make()
-        return cast("T", self.memo[key])
+            self.memo[key] = found
+        return cast("T", found)
 
 
 class RunFollower:
@@ -73,11 +76,11 @@ class RunFollower:
 
     def look(self) -> RunNow:
         """The run as it stands. The same object as before where nothing has changed. Raises FedmlError."""
-        row, new = self._site.runs.find(self._run), self._log.refresh()
-        self._entries += new
+        row = self._site.runs.find(self._run)
+        self._entries += self._log.refresh()
         now, at_s = self._now, time.time()
         is_stale = at_s - self._read_s > CLOCK_S and _may_change(row, at_s)
-        if now is None or new or row != now.row or is_stale:
+        if now is None or len(self._entries) != len(now.story.entries) or row != now.row or is_stale:
             now = self._read(row, at_s)
         self._now = now = self._with_children(now)
         return now
@@ -128,7 +131,6 @@ class RunFollower:
 
     def _said(self, region: str, parent_id: str) -> Children | str:
         def read() -> Children | str:
-            self._site.opened(lambda app: app.client(region))
             try:
                 return children(self._site.app, region, parent_id)
             except FedmlError as error:

@@ -18,8 +18,10 @@ READING_PART = 20
 """A value is read again after this many times as long as reading it took, so that a slow server is asked less often."""
 FAILED_PART = 4
 """The same after a read that failed: whether a silent region is back is wanted sooner."""
+FAILED_AGE_MAX_S = 10.0
+"""A read that failed is repeated after this, whatever age its value may have."""
 KEYS_MAX = 256
-"""More values than this are not kept. The one that was wanted longest ago goes first."""
+"""More values than this are not kept, but for those that are being read. The one that was wanted longest ago goes first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,13 @@ class _Slot:
     begun: float = 0.0
     wanted: float = 0.0
     reading: Future[None] | None = None
+    is_renewed: bool = False
+    """Somebody wants it read again, whatever the read that goes on finds."""
+
+    def age_max_s(self, wanted_s: float) -> float:
+        """How old the last read may be for someone who wants a value of that age."""
+        has_failed = self.error is not None or (self.known is not None and self.known.problem is not None)
+        return max(min(wanted_s, FAILED_AGE_MAX_S) if has_failed else wanted_s, self.again_after_s)
 
 
 class Shared:
@@ -77,17 +86,12 @@ class Shared:
         """Reads the value again when it is wanted next, however young it is. It stays known until then."""
         with self._lock:
             if key in self._slots:
-                self._slots[key].tried = None
+                self._slots[key].tried, self._slots[key].is_renewed = None, True
 
     def is_being_read(self, key: Hashable) -> bool:
         """Whether a read goes on."""
         with self._lock:
             return key in self._slots and self._slots[key].reading is not None
-
-    def forget(self, key: Hashable) -> None:
-        """Forgets the value: an action has changed it."""
-        with self._lock:
-            self._slots.pop(key, None)
 
     def _begun(
         self, key: Hashable, read: Callable[[], object], max_age_s: float
@@ -97,13 +101,14 @@ class Shared:
             slot = self._slots.setdefault(key, _Slot())
             slot.wanted = self._clock()
             if len(self._slots) > KEYS_MAX:
-                del self._slots[min(self._slots, key=lambda known: self._slots[known].wanted)]
+                settled = [known for known, other in self._slots.items() if other is not slot and other.reading is None]
+                self._slots.pop(min(settled, key=lambda known: self._slots[known].wanted, default=None), None)
             age_s = -1.0 if slot.tried is None else self._clock() - slot.tried
-            if 0 <= age_s < max(max_age_s, slot.again_after_s):
+            if 0 <= age_s < slot.age_max_s(max_age_s):
                 return slot, None, False
             if slot.reading is not None:
                 return slot, slot.reading, False
-            slot.begun = self._clock()
+            slot.begun, slot.is_renewed = self._clock(), False
             slot.reading = beside(lambda: self._read(slot, read), name="shared-read")
             return slot, slot.reading, True
 
@@ -120,7 +125,8 @@ class Shared:
         finally:
             with self._lock:
                 slot.again_after_s = (self._clock() - slot.begun) * part
-                slot.known, slot.error, slot.tried, slot.reading = known, error, tried, None
+                slot.known, slot.error, slot.reading = known, error, None
+                slot.tried = None if slot.is_renewed else tried
 
 
 def _outcome(slot: _Slot) -> Known[object]:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cached_property
 
 from federation.app import App
 from federation.log import default_author
@@ -31,34 +28,18 @@ class Settings:
 
 @dataclass
 class Site:
-    """One project's pages. May be used from threads, unlike `App`: clients and stores are opened under a lock."""
+    """One project's pages. May be used from threads."""
 
     app: App
     settings: Settings = field(default_factory=Settings)
     shared: Shared = field(default_factory=Shared)
     pasts: Pasts = field(default_factory=Pasts)
-    _opening: threading.Lock = field(default_factory=threading.Lock)
+    author: str = field(default_factory=default_author)
+    """Who looks, where no proxy says it: the person who started `fedml ui`."""
 
-    @cached_property
-    def runs(self) -> Runs:
-        """The runs of the project."""
-        with self._opening:
-            return Runs(self.app)
-
-    def opened(self, what: Callable[[App], object]) -> None:
-        """Lets the App open something. Two threads at once open it once."""
-        with self._opening:
-            what(self.app)
-
-    @cached_property
-    def author(self) -> str:
-        """Who looks, where no proxy says it: the person who started `fedml ui`."""
-        return default_author()
-
-    @cached_property
-    def deeds(self) -> Deeds:
-        """The commands that were started on these pages."""
-        return Deeds(self.app.config)
+    def __post_init__(self) -> None:
+        self.runs = Runs(self.app)
+        self.deeds = Deeds(self.app.config)
 
     def now(self) -> datetime:
         """The time, of which deadlines are counted."""

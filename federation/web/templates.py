@@ -49,6 +49,7 @@ def environment(**globals_: object) -> Environment:
         "format_of": format_of,
         "look_of": state,
         "counted": counted,
+        "singular": singular,
     }
     env.globals |= {"fragment": fragment, "rows_html": rows_html, **globals_}
     return env
@@ -98,6 +99,11 @@ def format_of(address: str, form: str, chart: str = "") -> str:
     """The address of a page in another form."""
     joined = f"{address}{'&' if '?' in address else '?'}format={form}"
     return f"{joined}&chart={quote(chart, safe='')}" if chart else joined
+
+
+def singular(name: str) -> str:
+    """`entry` for `entries`, `node` for `nodes`: what one row of a table is called."""
+    return f"{name[:-3]}y" if name.endswith("ies") else name.removesuffix("s")
 
 
 def segment(text: str) -> str:

@@ -22,7 +22,7 @@ from federation.manifest import Manifest
 from federation.result import Key
 from federation.run.attempt_times import AttemptTimes, attempt_times, together
 from federation.run.brain.brain import Brain
-from federation.run.brain.changes import Cancel, Read, parse, parse_entry
+from federation.run.brain.changes import Cancel, Read, kinds_of, parse_entry
 from federation.run.brain.events import Appended, Event, Pair, Resumed
 from federation.run.brain.state import Slot
 from federation.run.brain.transitions import SlotState
@@ -99,7 +99,8 @@ def cancelled_in(entries: Iterable[Entry]) -> Cancelled | None:
     cancels = (
         Cancelled(entry.author, entry.time)
         for entry in entries
-        if any(isinstance(parse(change), Cancel) for change in entry.changes if change["type"] == Cancel.TYPE)
+        if Cancel.TYPE in kinds_of(entry.changes)
+        and any(isinstance(change, Cancel) for change in parse_entry(entry.changes))
     )
     return next(cancels, None)
 
@@ -122,8 +123,11 @@ class RunReader:
 
         missing = [row.run for row in rows if row.run not in self._regions]
         with ThreadPoolExecutor(READ_THREADS) as pool:
-            self._regions.update(zip(missing, pool.map(read, missing), strict=True))
-        return {row.run: self._regions[row.run] for row in rows}
+            found = dict(zip(missing, pool.map(read, missing), strict=True))
+        self._regions.update(
+            {run: regions for run, regions in found.items() if regions}
+        )  # a manifest comes after its run
+        return {row.run: self._regions.get(row.run, ()) for row in rows}
 
     def story(self, run: str) -> RunStory:
         """A run as its log and the index have it. Raises UsageError."""

@@ -122,8 +122,6 @@ def _whole(text: str) -> int:
 def _read(site: Site, now: RunNow, slot: int, number: int) -> Known[AttemptStory]:
     """What is known of the attempt. It is read anew when its state changes, and often while a task of it runs."""
     attempt = attempt_of(now.story, slot, number)
-    if attempt.region in site.app.config.regions:
-        site.opened(lambda app: app.client(attempt.region))
     key = ("attempt", now.row.run, slot, number, attempt.phase, now.states[slot])
 
     def read() -> AttemptStory:

@@ -12,7 +12,6 @@ from federation.check import Check, Outcome
 from federation.checks.doctor import report
 from federation.web.page import Live, Page, PageRoute
 from federation.web.query import Query
-from federation.web.shared import Known
 from federation.web.site import Site
 from federation.web.table import Cell, Column, Row, Table
 from federation.workflows.examine_federation import examine_federation
@@ -32,40 +31,35 @@ def view(site: Site, request: Request) -> Page | Response:
         return RedirectResponse("/doctor", 303)
     outcome = query.choice("outcome", [str(one) for one in Outcome])
 
-    def examine() -> tuple[Check, ...]:
-        return tuple(examine_federation(site.app, "", on_nodes=False, note=lambda text: None))
+    def examine() -> tuple[tuple[Check, ...], str]:
+        """The checks, or why there are none. An error is a value: only the button lets them run again."""
+        try:
+            return tuple(examine_federation(site.app, "", on_nodes=False, note=lambda text: None)), ""
+        except FedmlError as error:
+            return (), str(error)
 
-    problem, known = "", None
-    try:
-        known = site.shared.soon(KEY, examine, max_age_s=math.inf, wait_s=WAIT_S)
-    except FedmlError as error:
-        problem = str(error)
+    known = site.shared.soon(KEY, examine, max_age_s=math.inf, wait_s=WAIT_S)
     is_running = site.shared.is_being_read(KEY)
-    checks = known.value if known else ()
+    checks, problem = known.value if known else ((), "")
     at = datetime.fromtimestamp(known.at, UTC).isoformat() if known else ""
     return Page(
         "doctor.html",
         "Doctor",
         {
             "outcomes": [str(one) for one in Outcome if any(check.outcome is one for check in checks)],
-            "summary": report.summary(checks) if known else "",
+            "summary": report.summary(checks) if checks else "",
             "at": at,
             "took_s": known.took_s if known else 0.0,
             "is_running": is_running,
             "own_problem": problem,
         },
         section="Doctor",
-        document=(lambda: report.as_json(checks)) if known else None,
+        document=(lambda: report.as_json(checks)) if checks else None,
         table=_table(checks, outcome),
         command="fedml doctor",
-        live=Live(_version(known, is_running, problem), PAUSE_S, "asks nobody until the button is pressed"),
+        live=Live((known.at if known else 0.0, is_running), PAUSE_S, "asks nobody until the button is pressed"),
         as_of=at,
-        problem=str(known.problem) if known and known.problem else "",
     )
-
-
-def _version(known: Known[tuple[Check, ...]] | None, is_running: bool, problem: str) -> tuple[object, ...]:
-    return (known.at if known else 0.0, is_running, problem)
 
 
 def _table(checks: tuple[Check, ...], outcome: str) -> Table:

@@ -151,7 +151,6 @@ def _about(site: Site, now: RegionNow) -> About:
     stores = {datacenter.store.url: datacenter.store for datacenter in now.region.datacenters.values()}
     clocks = {}
     for url, store in stores.items():
-        site.opened(lambda app, store=store: app.store(store))  # type: ignore[misc]
         opened = site.app.store(store)
         known = site.shared.soon(
             ("store-clock", url),

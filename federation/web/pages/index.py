@@ -108,10 +108,14 @@ def _total(site: Site, query: Query, now: Reading, found: Listed) -> int | None:
     if not (found.has_more or query.text("after")):
         return len(found.rows)
     filters = dict(found.filters)
-    if not query.flag("count"):
-        return now.index.count(is_exact=False, **filters)
-    key = ("index count", now.index.revision, tuple(sorted((name, value or "") for name, value in filters.items())))
-    return site.shared.get(key, lambda: now.index.count(**filters), max_age_s=float("inf")).value
+    is_exact = query.flag("count")
+    key = (
+        "index count",
+        now.index.revision,
+        is_exact,
+        tuple(sorted((name, value or "") for name, value in filters.items())),
+    )
+    return site.shared.get(key, lambda: now.index.count(is_exact=is_exact, **filters), max_age_s=float("inf")).value
 
 
 def _chips(site: Site, now: Reading, asked: Mapping[str, str | None]) -> dict[str, list[str]]:

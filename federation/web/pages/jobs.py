@@ -16,7 +16,7 @@ from federation.index.rows import RunRow
 from federation.index.short_ids import short_runs
 from federation.ui.job_view import file_difference_lines, job_diff_document, region_row
 from federation.web.page import Link, Live, Page, PageRoute
-from federation.web.regions import COST, DIFF_AGE_S, RegionNow, open_clients, regions_now, staleness
+from federation.web.regions import COST, DIFF_AGE_S, RegionNow, regions_now, staleness
 from federation.web.site import Site
 from federation.web.table import Cell, Column, Row, Table
 from federation.web.templates import segment
@@ -123,7 +123,6 @@ def job(site: Site, request: Request) -> Page:
             f"there is no job {name!r}: fedml.toml and the index don't name it, and fedml registered none of that ID",
             hint="see the jobs that there are: /jobs",
         )
-    open_clients(site)
 
     def compare() -> JobDiff:
         if name == own:

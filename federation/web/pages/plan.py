@@ -30,6 +30,7 @@ from jobs.params.file import read_asks
 
 SWEEPS_MAX = 20
 PLAN_AGE_S = 10.0
+DETACH = "--detach"
 ANY_WIDTH = 1_000
 
 
@@ -38,6 +39,7 @@ def view(site: Site, request: Request) -> Page:
     query = Query(request)
     arguments = list(_arguments(site, query))
     made, problem, read_at = _planned(site, query, arguments)
+    dispatched = dispatch_intent(site, query).arguments if made else ()
     values: dict[str, Any] = {
         "query": query,
         "regions": list(site.app.config.regions),
@@ -46,8 +48,8 @@ def view(site: Site, request: Request) -> Page:
         "problem": problem,
         "why": why(made) if made else [],
         "deed": new_id(),
-        "detaches": made is not None and _detaches(site),
-        "dispatch_command": command_text(["dispatch", *arguments]),
+        "detaches": DETACH in dispatched,
+        "dispatch_command": command_text(dispatched),
         "sweeps": query.many("sweep") or ("",),
         "metas": query.many("meta") or ("",),
     }
@@ -69,7 +71,7 @@ def dispatch_intent(site: Site, form: Query) -> Intent:
     process of this machine."""
     arguments = ["dispatch", *_arguments(site, form)]
     if _detaches(site):
-        return Intent([*arguments, "--detach"], [], "/runs")
+        return Intent([*arguments, DETACH], [], "/runs")
     return Intent(arguments, [], "/runs")
 
 

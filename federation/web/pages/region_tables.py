@@ -218,7 +218,7 @@ def queue(states: Sequence[RegionState], runs: Mapping[str, RunRow], *, is_whole
     groups.sort(key=lambda group: group.since_s)
     rows = [
         Row(
-            f"{group.region}-{group.run or group.job}",
+            f"{group.region}-{group.namespace}-{group.job}-{group.run}",
             (
                 Cell(group.job),
                 Cell(group.region, href=f"/regions/{segment(group.region)}"),

@@ -28,7 +28,7 @@ from federation.web.page import Link, Live, Page, PageRoute
 from federation.web.query import Query, with_query
 from federation.web.site import Site
 from federation.web.templates import segment
-from federation.workflows.run_curves import result_curves
+from federation.workflows.run_curves import RunCurves, result_curves
 from jobs.code_run import CURVES_FILE
 from jobs.errors import FedmlError
 
@@ -51,6 +51,8 @@ TEXT_NAMES = (
 )
 PICTURE_NAMES = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".svg")
 FOREVER_S = float("inf")
+UNREAD_S = 30.0
+"""What couldn't be read is tried again after this."""
 
 
 def view(site: Site, request: Request) -> Page | Response:
@@ -166,9 +168,7 @@ def _charts(site: Site, now: Reading, row: Row, record: ResultRecord | None) -> 
                 now.index, row, lineage, lambda name: with_query(f"/results/{segment(name)}", at)
             )
         if row.state != REMOVED and any(file.path.rpartition("/")[2] == CURVES_FILE for file in record.files):
-            curves = site.shared.get(
-                ("curves", row.alloc_id), lambda: result_curves(site.app, row), max_age_s=FOREVER_S
-            ).value
+            curves = _curves(site, row)
             metrics = {name: points for task in curves.tasks for name, points in task.metrics.items()}
             for name in sorted(metrics)[:CURVES_MAX]:
                 marks = [Mark(step, value) for step, value in metrics[name]]
@@ -176,6 +176,16 @@ def _charts(site: Site, now: Reading, row: Row, record: ResultRecord | None) -> 
     except FedmlError:
         return charts
     return charts
+
+
+def _curves(site: Site, row: Row) -> RunCurves:
+    """The curves of an artifact, which never change, once they could be read."""
+
+    def read() -> RunCurves:
+        return result_curves(site.app, row)
+
+    found = site.shared.get(("curves", row.alloc_id), read, max_age_s=FOREVER_S).value
+    return site.shared.get(("curves", row.alloc_id), read, max_age_s=UNREAD_S).value if found.problems else found
 
 
 ROUTES = (PageRoute("/results/{alloc_id}", view),)

@@ -102,6 +102,7 @@ def test_an_isolated_job_has_an_id_of_its_own_and_the_jobs_name_for_its_results(
         ("a.json", False),
         ("there", False),
         ("", False),
+        ("t" * 5_000, True),
     ],
 )
 def test_a_registered_jobs_id_is_what_is_no_file(tmp_path: Path, name: str, is_id: bool) -> None:

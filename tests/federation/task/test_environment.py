@@ -105,6 +105,14 @@ def test_a_project_with_its_lock(tmp_path: Path, index: str) -> None:
     assert "uv can't make the environment of uv.lock: Failed to parse `uv.lock`: TOML parse error" in errors(torn)[0]
 
 
+def test_a_node_with_a_wrong_setting_of_uv_is_not_the_codes_fault(tmp_path: Path, index: str) -> None:
+    command = Command(("python", "train.py"), "script", "train.py")
+    more = settings(tmp_path, index, UV_HTTP_TIMEOUT="soon")
+    done = Task(tmp_path, {"train.py": BLOCK + PROGRAM}, command, more=more).run()
+    assert done.returncode == 1
+    assert errors(done)[0].startswith("Error: uv can't make the environment of train.py: Failed to parse environment")
+
+
 def test_a_dependency_that_is_nowhere(tmp_path: Path, index: str) -> None:
     text = BLOCK.replace("tiny", "nowhere-to-be-found") + PROGRAM
     command = Command(("python", "train.py"), "script", "train.py")

@@ -55,8 +55,9 @@ def test_a_module_of_the_project_is_not_taken_for_one_of_fedml(deeds: Deeds, tmp
 
 
 def test_a_value_that_no_command_can_have_is_an_error_and_can_be_corrected(deeds: Deeds) -> None:
-    with pytest.raises(UsageError, match="could not be started"):
-        deeds.start("ab" * 8, ["index", "note", "--", "x", "y" * 140_000], "ann@home")
+    for value in ("y" * 140_000, "a\0b"):
+        with pytest.raises(UsageError, match="can't be started"):
+            deeds.start("ab" * 8, ["index", "note", "--", "x", value], "ann@home")
     assert deeds.start("ab" * 8, ["index", "list"], "ann@home").process.wait() == 0
 
 

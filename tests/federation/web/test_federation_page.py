@@ -16,6 +16,7 @@ from federation.app import App, JobRequest
 from federation.config.load import load
 from federation.errors import UsageError
 from federation.output.json_document import versioned
+from federation.text import counted
 from federation.ui.regions_view import region_document
 from federation.web import regions as reading
 from federation.web.site import Site
@@ -112,7 +113,7 @@ def test_the_page_shows_room_devices_and_whose_jobs_wait(browser: Browser, app: 
 def test_filters_and_orders_are_those_of_the_address(browser: Browser, query: str, names: list[str]) -> None:
     found = [row["node"] for row in rows(browser.get(f"/?format=csv&{query}"))]
     assert found == names
-    assert f"{len(names)} of {len(names)} nodes" in (html := browser.get(f"/?{query}").text) or not names
+    assert f"{len(names)} of {counted(len(names), 'node')}" in (html := browser.get(f"/?{query}").text) or not names
     assert ("No node answers to these filters" in html) == (not names)
 
 

@@ -12,13 +12,16 @@ import pytest
 
 from federation.cli import run
 from federation.result import ResultRecord
+from federation.web.pages import result
+from federation.web.shared import Shared
 from federation.web.site import Settings
+from federation.workflows.run_curves import RunCurves
 from regions.storage import open_store
 from regions.storage.errors import Unavailable
 from regions.storage.file.store import FileStore
 from tests.federation.web.client import Client
 from tests.federation.web.served import served
-from tests.federation.web.shop import Shop, png
+from tests.federation.web.shop import Shop, page, png
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>\u202e\x1b]0;x"
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'
@@ -187,6 +190,20 @@ def test_a_result_by_its_tag_and_as_the_commands_json(
     shown = browser.get(f"/results/{row.alloc_id}?format=json").json()
     assert shown == command(shop, capfd, "index", "show", row.alloc_id, "--json")
     assert browser.get("/results/nobody").status == 400
+
+
+def test_a_tag_is_moved_only_by_a_form_that_says_where_it_points(
+    shop: Shop, swept: list[ResultRecord], browser: Client
+) -> None:
+    shop.index.tag("best", swept[0].alloc_id)
+    asked = f"/do/tag?result={swept[1].alloc_id}"
+    nameless = browser.get(asked).text
+    assert 'method="get" action="/do/tag"' in nameless
+    assert 'name="deed"' not in nameless
+    named = browser.get(f"{asked}&tag=best&reason=better").text
+    assert 'method="post" action="/actions/tag"' in named
+    assert f"points to {swept[0].alloc_id[:8]}" in named
+    assert 'value="better"' in named
 
 
 def test_a_read_only_site_offers_no_action(shop: Shop, swept: list[ResultRecord]) -> None:
@@ -371,3 +388,19 @@ def test_hostile_texts_are_texts_everywhere(shop: Shop, browser: Client) -> None
         assert "<img src=x" not in answer.text, address
         assert "\u202e" not in answer.text, address
         assert "\x1b" not in answer.text, address
+
+
+def test_curves_that_could_not_be_read_are_drawn_when_they_can_be(
+    shop: Shop, swept: list[ResultRecord], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site, alloc_id, now_s = shop.site(), swept[0].alloc_id, [0.0]
+    site.shared = Shared(lambda: now_s[0])
+    path = f"/results/{alloc_id}"
+    try:
+        with monkeypatch.context() as patched:
+            patched.setattr(result, "result_curves", lambda *_: RunCurves((), ("no answer",)))
+            assert "curve of loss" not in page(result.view, site, path, alloc_id=alloc_id).charts
+        now_s[0] += result.UNREAD_S
+        assert "curve of loss" in page(result.view, site, path, alloc_id=alloc_id).charts
+    finally:
+        site.app.close()

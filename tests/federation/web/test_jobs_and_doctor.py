@@ -89,7 +89,7 @@ def test_jobs_without_a_jobspec(browser: Browser, app: FakeApp, monkeypatch: pyt
 
     monkeypatch.setattr(app, "prepare", fails(ConfigError("no jobspec is here")))
     assert "no jobspec" not in browser.get("/jobs").text
-    browser.site.shared.forget(("project-job",))
+    browser.site.shared.renew(("project-job",))
     monkeypatch.setattr(app, "prepare", fails(InvalidSpec("train.nomad.hcl:3: <b>")))
     assert "train.nomad.hcl:3: &lt;b&gt;" in browser.get("/jobs").text
 

@@ -139,6 +139,23 @@ def test_an_error_is_said_and_the_next_look_goes_on() -> None:
         run(story())
 
 
+def test_an_error_is_taken_back_although_nothing_has_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "PAUSE_AFTER_ERROR_S", 0.0)
+
+    async def story() -> None:
+        pages = Pages()
+        async with aclosing(pages.broadcast.follow("/x", version_text(1))) as viewer:
+            for _ in range(2):  # before the first look that succeeds, and after one
+                pages.error = FedmlError("no answer")
+                pages.go_on.release()
+                assert await heard(viewer) == ("problem", "said: no answer")
+                pages.error = None
+                pages.go_on.release()
+                assert await heard(viewer) == ("looked", "")
+
+    run(story())
+
+
 @pytest.mark.parametrize("end", ["\n", "\r", "\r\n", "\n\r", "\r\r"])
 def test_no_text_of_an_error_becomes_an_event_of_its_own(end: str) -> None:
     message = event("problem", f"us says{end}event: fragments{end}data: [1]{end}{end}")

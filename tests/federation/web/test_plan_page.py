@@ -62,6 +62,16 @@ def test_a_parameters_file_lies_in_the_projects_folder(site: Site, name: str) ->
         view(site, request(f"params={name}"))
 
 
+@pytest.mark.parametrize("query", ["job=a%00b", "params=a%00b", "meta=%00=1"])
+def test_a_text_with_a_nul_is_refused(site: Site, query: str) -> None:
+    with pytest.raises(UsageError, match="NUL"):
+        view(site, request(query))
+
+
+def test_a_job_whose_name_is_too_long_for_a_file_is_an_error_beside_the_form(site: Site) -> None:
+    assert view(site, request(f"job={'t' * 400}")).view["problem"] is not None
+
+
 @pytest.mark.parametrize("value", ["--json", "-x", "--config=/tmp/other.toml", "$(id)", "a b; c"])
 def test_no_value_of_a_form_is_an_option(site: Site, value: str) -> None:
     form = Query(request(f"version={value}&policy={value}&meta=a%3D{value}"))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from federation.web.shared import FAILED_PART, KEYS_MAX, READING_PART, Shared
+from federation.web.shared import FAILED_AGE_MAX_S, FAILED_PART, KEYS_MAX, READING_PART, Shared
 from jobs.errors import FedmlError
 from regions.errors import RegionUnreachable
 
@@ -133,11 +134,27 @@ def test_a_value_that_is_renewed_is_known_until_it_is_read() -> None:
     assert source.get() == 2
 
 
-def test_a_value_that_is_forgotten_is_read_again() -> None:
+def test_a_value_that_is_renewed_while_it_is_read_is_read_again() -> None:
     source = Source()
-    source.get()
-    source.shared.forget("key")
+    source.gate.clear()
+    source.shared.soon("key", source.read, max_age_s=10.0, wait_s=0.0)
+    source.shared.renew("key")
+    source.gate.set()
+    while source.shared.is_being_read("key"):
+        threading.Event().wait(0.001)
     assert source.get() == 2
+
+
+def test_an_error_is_not_kept_as_long_as_a_value_that_never_changes() -> None:
+    source = Source()
+    source.error = RegionUnreachable("no answer", region="us")
+    with pytest.raises(RegionUnreachable):
+        source.get(math.inf)
+    source.error = None
+    source.now += FAILED_AGE_MAX_S
+    assert source.get(math.inf) == 2
+    source.now += 1_000_000.0
+    assert source.get(math.inf) == 2
 
 
 def test_a_bug_is_raised_and_leaves_nothing_behind() -> None:
@@ -154,3 +171,15 @@ def test_the_value_that_was_wanted_longest_ago_goes_first() -> None:
         source.now += 0.001
         source.shared.get(number, lambda: 0, max_age_s=10.0)
     assert source.get() == 2
+
+
+def test_a_value_that_is_being_read_stays_however_many_others_there_are() -> None:
+    source = Source()
+    source.gate.clear()
+    source.shared.soon("key", source.read, max_age_s=10.0, wait_s=0.0)
+    for number in range(KEYS_MAX + 1):
+        source.now += 0.001
+        source.shared.get(number, lambda: 0, max_age_s=10.0)
+    assert source.shared.is_being_read("key")
+    source.gate.set()
+    assert source.get() == 1

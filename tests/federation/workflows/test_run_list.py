@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from federation.app import App
 from federation.cli import run
 from federation.config.load import load
+from federation.home import RunKeys
 from federation.index import Index
-from federation.manifest import new_run_id
+from federation.manifest import Manifest, new_run_id
 from federation.run.lease import Lease
 from federation.ui import run_view
 from federation.workflows.prune import Pruned
+from federation.workflows.run_reader import RunReader
 from regions.storage import open_store
+from regions.storage.store import Create
 
 TOML = """
 [federation]
@@ -163,3 +168,17 @@ def test_what_is_pruned_fits_a_narrow_terminal(
     assert len(line) <= 80
     assert line.startswith("9c41d07e  a-job")
     assert line.endswith("2026-11-24 10:00Z  1200     987.7 MB")
+
+
+def test_the_regions_of_a_run_are_known_as_soon_as_it_has_its_manifest(opened: list[str], tmp_path: Path) -> None:
+    with closing(App(load(tmp_path / "fedml.toml"))) as app:
+        reader = RunReader(app)
+        rows = app.index.runs(run=opened[0])
+        assert reader.regions(rows) == {opened[0]: ()}
+        manifest = Manifest(
+            run=opened[0], job="train", job_file="", spec_hash="5ec", version="1", slots=1, groups={"g": 1},
+            regions=("us",), one_each=False, meta={}, payload=b"", policy="spread", results="publish", max_attempts=1,
+            author="ann@laptop", created="2026-11-25T00:00:00Z",
+        )  # fmt: skip
+        app.home.put(RunKeys(opened[0]).manifest, manifest.to_json(), Create())
+        assert reader.regions(rows) == {opened[0]: ("us",)}
