@@ -32,9 +32,6 @@ WAITING = "pending"
 LAST_MOMENT_S = datetime(9999, 12, 31, tzinfo=UTC).timestamp()
 _NUMBER = re.compile(r"[0-9]{1,9}")
 
-SLOT_DIGITS_MAX = 9
-"""A slot's number has no more digits. The meta of a job may hold anything."""
-
 
 @dataclass(frozen=True, slots=True)
 class LiveJob:

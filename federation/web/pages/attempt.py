@@ -21,7 +21,7 @@ from federation.ui.slot_failures import params_text
 from federation.web.page import Link, Live, Page, PageRoute
 from federation.web.pages.run_attempts import href_of, seconds_after, state_of
 from federation.web.query import Query
-from federation.web.run_now import RunNow, run_now
+from federation.web.run_now import RunNow, run_meant, run_now
 from federation.web.shared import Known
 from federation.web.site import Site
 from federation.workflows.attempt_story import (
@@ -59,7 +59,7 @@ class Log:
 def view(site: Site, request: Request) -> Page:
     """Reads the attempt, once for all viewers."""
     query, path = Query(request), request.path_params
-    run = site.runs.find(path["run"]).run
+    run = run_meant(site, path["run"])
     slot, number = _whole(path["slot"]), _whole(path["attempt"])
     now = run_now(site, run).value
     attempt = attempt_of(now.story, slot, number)

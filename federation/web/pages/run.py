@@ -19,7 +19,7 @@ from federation.web.page import Link, Live, Page, PageRoute
 from federation.web.pages import run_charts as charts
 from federation.web.pages.run_attempts import attempts_table, chips, href_of, wanted_of
 from federation.web.query import Query, changed, with_query
-from federation.web.run_now import LOOK_S, RunNow, run_now
+from federation.web.run_now import LOOK_S, RunNow, run_meant, run_now
 from federation.web.site import Site
 from federation.workflows.run_curves import RunCurves, curves
 
@@ -32,7 +32,7 @@ CRUMBS = (Link("Runs", "/runs"),)
 def view(site: Site, request: Request) -> Page | Response:
     """Reads the run as it stands, once for all viewers."""
     named, query = request.path_params["run"], Query(request)
-    run = site.runs.find(named).run
+    run = run_meant(site, named)
     if run != named:
         return RedirectResponse(with_query(f"/runs/{run}", dict(request.query_params)), 303)
     known = run_now(site, run)
@@ -178,10 +178,10 @@ def _actions(now: RunNow) -> Sequence[tuple[str, str]]:
 
 
 def _cost(now: RunNow) -> str:
+    home = f"While anybody looks: two requests to the home store each {LOOK_S:g} s, more when something has changed"
     if now.row.state != OPEN:
-        return "This run is over: nothing is asked for it."
-    regions = counted(len(now.story.manifest.regions), "region")
-    return f"While anybody looks: one request to the home store each {LOOK_S:g} s, one to each of {regions} each 5 s."
+        return f"{home}. This run is over: no region is asked."
+    return f"{home}; one to each of {counted(len(now.story.manifest.regions), 'region')} each 5 s."
 
 
 def _moment(at_s: float) -> str:
