@@ -91,7 +91,11 @@ def test_a_look_that_finds_nothing_new_is_two_requests(
     asked: list[str] = []
 
     def noted(real: Any) -> Any:
-        return lambda key, *rest, **named: (asked.append(key), real(key, *rest, **named))[1]
+        def ask(key: str, *rest: object, **named: object) -> Any:
+            asked.append(key)
+            return real(key, *rest, **named)
+
+        return ask
 
     for name in ("get_small", "get", "get_range", "stat", "list"):
         monkeypatch.setattr(site.app.home, name, noted(getattr(site.app.home, name)))
