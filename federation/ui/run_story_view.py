@@ -147,6 +147,10 @@ def show_timeline(timeline: Timeline) -> None:
         )
 
 
+WORTH_A_LOOK = 0.05
+"""Waits that took less of the time of all slots than this aren't pointed out."""
+
+
 def share(part: float) -> str:
     """`41%`; `<1%` for a little."""
     return "<1%" if 0 < part < 0.005 else f"{part:.0%}"
@@ -162,10 +166,12 @@ def spent_line(spent: TimeSpent) -> str:
 
 
 def longest_line(spent: TimeSpent) -> str:
-    """What took the most time besides computing, and who should look there; empty where nothing did."""
+    """What took the most time besides computing, and who should look there; empty where nothing mattered."""
     if spent.longest is None:
         return ""
     region, phase = spent.longest
+    if spent.regions[region][phase] < WORTH_A_LOOK * spent.total_s:
+        return ""
     took = f"{in_words(spent.regions[region][phase])} of all slots together"
     return f"The longest besides computing: {region}, {PHASES[phase]} ({took}). {WHO_LOOKS[phase].capitalize()}."
 

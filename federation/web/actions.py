@@ -133,7 +133,7 @@ def _if_current(form: Query, now: TagMove | None) -> tuple[list[str], list[tuple
 def _tag(site: Site, form: Query) -> Intent:
     row, name = _result(site, form), form.text("tag")
     if not name:
-        return Intent([], [f"A name is missing: the tag then means {_named(row)}."], _of_result(row))
+        return Intent([], [f"Which tag is to point to {_named(row)}?"], _of_result(row))
     now, effect = _held(site, name)
     option, guards = _if_current(form, now)
     arguments = ["index", "tag", *option, *_reason(form, "--reason"), "--", name, row.alloc_id]

@@ -8,8 +8,9 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import unquote
 
+from anyio import CapacityLimiter
+from anyio.to_thread import run_sync
 from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import (
@@ -51,6 +52,10 @@ NAVIGATION = (
 )
 FINAL = "final"
 """The version of a page that doesn't change any more."""
+PAGES_AT_ONCE = 40
+LOOKS_AT_ONCE = 20
+"""Threads of pages that are asked for, and of those that are kept up to date: neither takes those of the other, or those that
+read static files, while a region or store keeps them waiting."""
 FORMATS = ("html", "json", "csv", "svg")
 
 
@@ -63,6 +68,7 @@ class Pages:
         self._env = environment(
             navigation=NAVIGATION, site=site, changed=changed, with_query=with_query, sorted_by=sorted_by
         )
+        self._asked, self._looked_at = CapacityLimiter(PAGES_AT_ONCE), CapacityLimiter(LOOKS_AT_ONCE)
         self.broadcast = Broadcast(self._look, _message_of)
         self.routes: list[Route | Mount] = [
             Route("/live", self._live),
@@ -95,7 +101,7 @@ class Pages:
 
     def _page(self, route: PageRoute) -> Callable[[Request], Any]:
         async def answer(request: Request) -> Response:
-            return await run_in_threadpool(self._answer, route, request)
+            return await run_sync(self._answer, route, request, limiter=self._asked)
 
         return answer
 
@@ -120,7 +126,7 @@ class Pages:
     def _action(self, route: ActionRoute) -> Callable[[Request], Any]:
         async def answer(request: Request) -> Response:
             request.state.form = parsed_form(await request.body())
-            return await run_in_threadpool(self._done, route, request)
+            return await run_sync(self._done, route, request, limiter=self._asked)
 
         return answer
 
@@ -147,7 +153,7 @@ class Pages:
         return StreamingResponse(_bytes(followed), media_type="text/event-stream")
 
     async def _look(self, address: str, version: object) -> Looked:
-        return await run_in_threadpool(self._look_now, address, version)
+        return await run_sync(self._look_now, address, version, limiter=self._looked_at)
 
     def _look_now(self, address: str, version: object) -> Looked:
         route, request = self._route_of(address)

@@ -48,9 +48,12 @@ class Deed:
 
     def output(self) -> str:
         """The end of what it has printed."""
-        with self.output_file.open("rb") as file:
-            file.seek(max(0, self.output_file.stat().st_size - OUTPUT_BYTES_SHOWN))
-            return file.read().decode(errors="replace")
+        try:
+            with self.output_file.open("rb") as file:
+                file.seek(max(0, self.output_file.stat().st_size - OUTPUT_BYTES_SHOWN))
+                return file.read(OUTPUT_BYTES_SHOWN).decode(errors="replace")
+        except OSError as error:  # somebody has cleared the cache
+            return f"Its output can't be read: {error.strerror}."
 
 
 class Deeds:

@@ -102,6 +102,10 @@ class Guard:
             return self._refuse(
                 request, HTTPStatus.FORBIDDEN, "another site sent this form", "use the buttons of these pages"
             )
+        if _is_embedded_elsewhere(headers):
+            return self._refuse(
+                request, HTTPStatus.FORBIDDEN, "a page of another site asked for this", "open it by a link"
+            )
         if request.method not in ("GET", "HEAD") and "content-length" not in headers:
             return self._refuse(request, HTTPStatus.LENGTH_REQUIRED, "the form doesn't say how long it is", "")
         if int_of(headers.get("content-length")) > BODY_BYTES_MAX:
@@ -151,6 +155,13 @@ def _is_open(path: str) -> bool:
 def _without_port(host: str) -> str:
     name, _, port = host.rpartition(":")
     return (name if name and port.isdecimal() else host).lower()
+
+
+def _is_embedded_elsewhere(headers: Headers) -> bool:
+    """Whether a page of another origin, as of another port of this machine, asks for this to use it in itself. It couldn't read
+    the answer, but would make us work. Following a link is fine."""
+    is_foreign = headers.get("sec-fetch-site", "") in ("cross-site", "same-site")
+    return is_foreign and headers.get("sec-fetch-dest", "") != "document"
 
 
 def _is_same_origin(request: Request) -> bool:

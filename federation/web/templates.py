@@ -65,7 +65,7 @@ def render(env: Environment, template: str, values: Mapping[str, object]) -> Ren
 def _shown(value: Any) -> Any:
     if value is None:
         return ""
-    return value if isinstance(value, Markup) or not isinstance(value, str) else visible(value)
+    return value if isinstance(value, Markup) else visible(str(value))  # an error's text is foreign too
 
 
 @pass_context

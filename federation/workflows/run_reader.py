@@ -22,7 +22,7 @@ from federation.manifest import Manifest
 from federation.result import Key
 from federation.run.attempt_times import AttemptTimes, attempt_times, together
 from federation.run.brain.brain import Brain
-from federation.run.brain.changes import Cancel, Read, parse, parse_entry
+from federation.run.brain.changes import Cancel, Read, kinds_of, parse_entry
 from federation.run.brain.events import Appended, Event, Pair, Resumed
 from federation.run.brain.state import Slot
 from federation.run.brain.transitions import SlotState
@@ -99,7 +99,8 @@ def cancelled_in(entries: Iterable[Entry]) -> Cancelled | None:
     cancels = (
         Cancelled(entry.author, entry.time)
         for entry in entries
-        if any(isinstance(parse(change), Cancel) for change in entry.changes if change["type"] == Cancel.TYPE)
+        if Cancel.TYPE in kinds_of(entry.changes)
+        and any(isinstance(change, Cancel) for change in parse_entry(entry.changes))
     )
     return next(cancels, None)
 

@@ -18,7 +18,16 @@ ESCAPES = (
     "\ud800",
     "\U000e0041",
 )
-MARKUP = ("[red]red[/red]", "[link=http://stranger/]click[/link]", "[/]", "[bold", ":smiley:", "{task}", "%s%n")
+MARKUP = (
+    "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>",
+    "[red]red[/red]",
+    "[link=http://stranger/]click[/link]",
+    "[/]",
+    "[bold",
+    ":smiley:",
+    "{task}",
+    "%s%n",
+)
 FORMULAS = ("=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", "\r=1", "＝1+1")
 PATHS = (
     "../../etc/passwd",

@@ -192,6 +192,11 @@ def parse(change: Mapping[str, Any]) -> Read:
         return Unusable(error.message)
 
 
+def kinds_of(changes: Iterable[Mapping[str, Any]]) -> frozenset[str]:
+    """The kinds of changes in a log entry, which are not read."""
+    return frozenset(str(change["type"]) for change in changes)
+
+
 def parse_entry(changes: Iterable[Mapping[str, Any]]) -> Entry:
     """Reads all changes of a log entry, in order."""
     return tuple(map(parse, changes))

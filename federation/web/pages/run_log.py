@@ -42,7 +42,7 @@ def view(site: Site, request: Request) -> Page:
     known = run_now(site, run)
     entries = known.value.story.entries
     kind = query.choice("kind", tuple(KINDS))
-    found = [entry for entry in entries if not kind or any(change["type"] == kind for change in entry.changes)]
+    found = [entry for entry in entries if not kind or kind in of.kinds_of(entry.changes)]
     after = query.number("after", 0)
     older = [entry for entry in found if not after or entry.number < after]
     shown = older[::-1][:ENTRIES_SHOWN]
@@ -135,7 +135,7 @@ def _nth(one: of.Ack | of.Fail) -> str:
 
 def _counts(entries: Sequence[Entry]) -> Counter[str]:
     """How many entries have each kind of change."""
-    return Counter(kind for entry in entries for kind in {str(change["type"]) for change in entry.changes})
+    return Counter(kind for entry in entries for kind in of.kinds_of(entry.changes))
 
 
 def _document(entry: Entry) -> dict[str, object]:

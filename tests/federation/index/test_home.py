@@ -75,7 +75,7 @@ def test_several_that_make_it_at_once_share_one_home(
     for thread in threads:
         thread.join()
 
-    assert len({index._home_id for index in indexes}) == 1
+    assert len({index._local.home_id for index in indexes}) == 1
     assert sorted(row.slot for row in indexes[0].query()) == [0, 1, 2, 3]
 
 

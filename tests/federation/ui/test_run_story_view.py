@@ -152,6 +152,14 @@ def test_where_the_time_went_is_told_with_who_should_look(capsys: pytest.Capture
     assert "of 1 of 3 attempts aren't kept" in lines[-1]
 
 
+def test_little_waiting_sends_nobody_to_look(capsys: pytest.CaptureFixture[str]) -> None:
+    phases = {"room": 0.4, "dispatch": 0.1, "place": 0.0, "fetch": 0.0, "compute": 11.0, "publish": 0.0, "commit": 0.0}
+    show_times(TimeSpent(phases, {"eu": phases}, attempts=2, exact=2))
+    shown = capsys.readouterr().out
+    assert "Where the time went: waiting for room 3%" in shown
+    assert "The longest besides computing" not in shown
+
+
 def test_a_run_that_took_no_time_yet_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     show_times(TimeSpent(dict.fromkeys(PHASES, 0.0), {}))
     assert capsys.readouterr().out == "No slot has taken any time yet.\n"

@@ -65,3 +65,10 @@ def test_a_form_from_before_a_restart_starts_nothing(deeds: Deeds, tmp_path: Pat
     deeds.start("ab" * 8, ["index", "list"], "ann@home").process.wait()
     with pytest.raises(UsageError, match="was sent before"):
         Deeds(load(tmp_path / "fedml.toml")).start("ab" * 8, ["index", "list"], "ann@home")
+
+
+def test_output_that_was_deleted_is_said_to_be(deeds: Deeds) -> None:
+    deed = deeds.start("ab" * 8, ["index", "list"], "ann@home")
+    deed.process.wait()
+    deed.output_file.unlink()
+    assert deed.output() == "Its output can't be read: No such file or directory."

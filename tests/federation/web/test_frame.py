@@ -93,6 +93,15 @@ def test_a_form_of_another_site_does_nothing(browser: Browser, headers: dict[str
     assert "another site" in answer.text
 
 
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+def test_a_page_of_another_site_or_port_only_links_here(browser: Browser, site: str) -> None:
+    for dest in ("image", "script", "iframe", "empty"):
+        assert browser.get("/doctor?run=1", sec_fetch_site=site, sec_fetch_dest=dest).status == 403
+    assert browser.get("/runs", sec_fetch_site=site, sec_fetch_dest="document").status == 200
+    assert browser.get("/runs", sec_fetch_site="same-origin", sec_fetch_dest="empty").status == 200
+    assert browser.get("/runs", sec_fetch_site="none", sec_fetch_dest="document").status == 200
+
+
 def test_a_form_of_the_own_pages_reaches_its_action(browser: Browser) -> None:
     assert browser.post(NOTE).status not in (401, 403, 404, 405)
 

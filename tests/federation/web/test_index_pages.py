@@ -192,6 +192,20 @@ def test_a_result_by_its_tag_and_as_the_commands_json(
     assert browser.get("/results/nobody").status == 400
 
 
+def test_a_tag_is_moved_only_by_a_form_that_says_where_it_points(
+    shop: Shop, swept: list[ResultRecord], browser: Client
+) -> None:
+    shop.index.tag("best", swept[0].alloc_id)
+    asked = f"/do/tag?result={swept[1].alloc_id}"
+    nameless = browser.get(asked).text
+    assert 'method="get" action="/do/tag"' in nameless
+    assert 'name="deed"' not in nameless
+    named = browser.get(f"{asked}&tag=best&reason=better").text
+    assert 'method="post" action="/actions/tag"' in named
+    assert f"points to {swept[0].alloc_id[:8]}" in named
+    assert 'value="better"' in named
+
+
 def test_a_read_only_site_offers_no_action(shop: Shop, swept: list[ResultRecord]) -> None:
     with served(shop.toml, Settings(read_only=True)) as pages:
         assert "/do/" not in Client(pages).get(f"/results/{swept[0].alloc_id}").text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,12 @@ import pytest
 from federation.app import App
 from federation.config.load import load
 from federation.errors import UsageError
+from federation.web.application import PAGES_AT_ONCE
 from federation.web.serve import Address, listening, serve, settings
 from federation.web.site import LOOPBACK_NAMES, Settings, Site
+from tests.federation.web.client import Client
+from tests.federation.web.served import served
+from tests.federation.web.shop import Shop
 
 
 def chosen(address: Address, **more: Any) -> Settings:
@@ -62,3 +67,29 @@ def test_a_certificate_that_cannot_be_used_is_said_before_the_link(tmp_path: Pat
         with pytest.raises(UsageError, match=r"--tls-cert .* can't be used"):
             serve(Site(app, Settings()), address, opens_browser=False, note=said.append)
     assert not said
+
+
+def test_pages_that_wait_leave_threads_for_signing_in_and_static_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting, may_go_on = threading.Semaphore(0), threading.Event()
+
+    def wait(*_: object, **__: object) -> None:
+        waiting.release()
+        may_go_on.wait()
+        raise UsageError("waited")
+
+    monkeypatch.setattr("federation.web.pages.runs.list_runs", wait)
+    with served(Shop(tmp_path).toml) as pages:
+        browser = Client(pages)
+        asked = [threading.Thread(target=browser.get, args=("/runs",)) for _ in range(PAGES_AT_ONCE + 5)]
+        try:
+            for one in asked:
+                one.start()
+            for _ in range(PAGES_AT_ONCE):
+                waiting.acquire()
+            assert Client(pages).get("/static/app.css").status == 200
+        finally:
+            may_go_on.set()
+            for one in asked:
+                one.join()

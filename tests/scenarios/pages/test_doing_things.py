@@ -32,9 +32,12 @@ def test_what_was_planned_is_dispatched_and_promoted(browser: Browser, project: 
         first, second = (row["alloc_id"] for row in project.rows("--run", run))
 
         for result, before in ((first, "points to nothing now"), (second, f"points to {first[:8]}")):
-            page.goto(f"{pages.root}/do/tag?result={result}&tag=shown")
-            expect(page.locator("main")).to_contain_text(before)
+            page.goto(f"{pages.root}/results/{result}")
+            page.get_by_role("link", name="Tag…").click()
+            page.get_by_label("Tag").fill("shown")
             page.get_by_label("Why").fill("looks better")
+            page.get_by_role("button", name="Continue").click()
+            expect(page.locator("main")).to_contain_text(before)
             page.get_by_role("button", name="Point a tag").click()
             expect(page).to_have_url(re.compile(f"/results/{result}$"))
         moves = project.ran("index", "tag", "shown", "--json").json["history"]
