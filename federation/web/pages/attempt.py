@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from typing import cast
 from urllib.parse import quote, urlsplit
 
@@ -108,7 +107,7 @@ def view(site: Site, request: Request) -> Page:
             f"While anybody looks: at most four requests to {attempt.region} each {READ_EVERY_S:g} s." if chosen and
             chosen.is_running else "",
         ),
-        as_of=datetime.fromtimestamp(known.at, UTC).isoformat(timespec="seconds"),
+        as_of=known.at,
         problem=known.problem.message if known.problem is not None else "",
     )  # fmt: skip
 

@@ -154,7 +154,7 @@ def job(site: Site, request: Request) -> Page:
         table=table,
         command=command,
         live=Live((diff, kept), PAUSE_S, f"asks each region 3 questions every {DIFF_AGE_S:g} s, however many look"),
-        as_of=datetime.fromtimestamp(diff.at, UTC).isoformat() if diff else "",
+        as_of=diff.at if diff else 0.0,
         problem=str(diff.problem) if diff and diff.problem else "",
     )
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -77,7 +76,7 @@ def view(site: Site, request: Request) -> Page | Response:
         charts=pictures,
         command=f"fedml runs show {run}",
         live=Live((now.version, known.problem is not None, drawn), LOOK_S, _cost(now)),
-        as_of=_moment(known.at),
+        as_of=known.at,
         problem=known.problem.message if known.problem is not None else "",
     )
 
@@ -182,10 +181,6 @@ def _cost(now: RunNow) -> str:
     if now.row.state != OPEN:
         return f"{home}. This run is over: no region is asked."
     return f"{home}; one to each of {counted(len(now.story.manifest.regions), 'region')} each 5 s."
-
-
-def _moment(at_s: float) -> str:
-    return datetime.fromtimestamp(at_s, UTC).isoformat(timespec="seconds")
 
 
 ROUTES = (PageRoute("/runs/{run}", view),)
