@@ -222,14 +222,18 @@ def check_metrics(root: Path) -> None:
 
 
 def _object(path: Path) -> dict[str, Any]:
-    """The members of a file that describes a result; none if it is missing. Raises Unpublishable."""
+    """The members of a file that describes a result; none if it is missing. Raises PublishError."""
     try:
         with path.open("rb") as file:
             parsed = parse_json(file.read(_NOTE_LIMITS.size_bytes_max + 1), source=path.name, limits=_NOTE_LIMITS)
     except FileNotFoundError:
         return {}
-    except OSError as error:
+    except (IsADirectoryError, PermissionError) as error:
         raise Unpublishable(f"{path.name} can't be read: {error.strerror}") from error
+    except OSError as error:  # of this node's disk
+        raise PublishError(
+            f"{path.name} can't be read: {error.strerror}", hint="look at the disk of the node"
+        ) from error
     except ForeignTextError as error:
         raise Unpublishable(f"{path.name} {reason_of(error, path.name)}", hint=_AS_METRICS) from error
     if not isinstance(parsed, dict):

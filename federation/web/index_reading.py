@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from federation.index.reader import Reader
 from federation.index.time_travel import revision_at
@@ -24,7 +23,7 @@ class Reading:
     head: int
     """The newest revision."""
     at: int
-    as_of: str
+    as_of: float
     problem: str
 
     @property
@@ -44,10 +43,9 @@ def reading(site: Site, query: Query) -> Reading:
     site.shared.get("index opened", look, max_age_s=float("inf"))  # takes longer than a look, and says nothing of one
     known = site.shared.get("index", look, max_age_s=LOOK_EVERY_S)
     head = index.ask_again(lambda catalog: catalog.position().number)
-    as_of = datetime.fromtimestamp(known.at, UTC).isoformat() if known.problem else ""
     problem = str(known.problem) if known.problem else ""
     when = query.text("revision")
     at = index.ask_again(lambda catalog: revision_at(catalog, when, index.now())) if when else head
     if at != head:
-        return Reading(site.pasts.at(index, at), head, at, as_of, problem)
-    return Reading(View(index.ask_again, index.entry, head), head, 0, as_of, problem)
+        return Reading(site.pasts.at(index, at), head, at, known.at, problem)
+    return Reading(View(index.ask_again, index.entry, head), head, 0, known.at, problem)

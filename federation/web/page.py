@@ -59,8 +59,8 @@ class Page:
     command: str = ""
     live: Live | None = None
     """None for a page that never changes."""
-    as_of: str = ""
-    """When what it shows was read, where that isn't now."""
+    as_of: float = 0.0
+    """When what it shows was read, in seconds since the epoch."""
     problem: str = ""
     """Why nothing newer could be read."""
     status: int = 200

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from functools import partial
 
 from federation.app import JobRequest
@@ -81,12 +80,10 @@ def _now(site: Site, region: Region) -> RegionNow:
     return RegionNow(region) if known is None else RegionNow(region, known.value, known.at, known.problem)
 
 
-def staleness(regions: Sequence[RegionNow]) -> tuple[str, str]:
+def staleness(regions: Sequence[RegionNow]) -> tuple[float, str]:
     """`Page.as_of` and `Page.problem` for regions that are shown as they were."""
     stale = [now for now in regions if now.state is not None and now.problem is not None]
-    oldest = min((now.at for now in stale), default=0.0)
-    as_of = datetime.fromtimestamp(oldest, UTC).isoformat() if stale else ""
-    return as_of, "; ".join(str(now.problem) for now in stale)
+    return min((now.at for now in stale), default=0.0), "; ".join(str(now.problem) for now in stale)
 
 
 def project_diff(site: Site, *, wait_s: float = 0.0) -> Known[JobDiff] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Hashable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -28,6 +29,7 @@ CLOCK_S = 30.0
 SETTLES_S = 60.0
 """Logs and histories of a run that is over may come so much later."""
 MEMO_MAX = 64
+RUN_ID = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}\b")
 
 T = TypeVar("T")
 
@@ -76,7 +78,7 @@ class RunFollower:
 
     def look(self) -> RunNow:
         """The run as it stands. The same object as before where nothing has changed. Raises FedmlError."""
-        row = self._site.runs.find(self._run)
+        row = next(iter(self._site.app.index.runs(run=self._run)), None) or self._site.runs.find(self._run)
         self._entries += self._log.refresh()
         now, at_s = self._now, time.time()
         is_stale = at_s - self._read_s > CLOCK_S and _may_change(row, at_s)
@@ -137,6 +139,13 @@ class RunFollower:
                 return error.message
 
         return self._site.shared.get(("children", region, parent_id), read, max_age_s=CHILDREN_EVERY_S).value
+
+
+def run_meant(site: Site, named: str) -> str:
+    """The ID of the run that an address names. A whole ID is looked up once: it means the same run for ever."""
+    if not RUN_ID.fullmatch(named):
+        return site.runs.find(named).run
+    return site.shared.get(("run ID", named), lambda: site.runs.find(named).run, max_age_s=float("inf")).value
 
 
 def run_now(site: Site, run: str) -> Known[RunNow]:

@@ -29,11 +29,10 @@ ASK_S = 5.0
 JOBS_MAX = 5_000
 """More jobs of a region than these, and a page more, are not read."""
 WAITING = "pending"
+DEFAULT_NAMESPACE = "default"
+"""That of a job that names none."""
 LAST_MOMENT_S = datetime(9999, 12, 31, tzinfo=UTC).timestamp()
 _NUMBER = re.compile(r"[0-9]{1,9}")
-
-SLOT_DIGITS_MAX = 9
-"""A slot's number has no more digits. The meta of a job may hold anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +68,8 @@ class RegionState:
     used: Mapping[str, Resources] = field(default_factory=dict)
     """Node ID → what allocations take there."""
     held: tuple[HeldDevices, ...] = ()
-    jobs: Mapping[str, LiveJob] = field(default_factory=dict)
+    jobs: Mapping[tuple[str, str], LiveJob] = field(default_factory=dict)
+    """By namespace and ID: other namespaces may have jobs of the same ID."""
     unknown: tuple[str, ...] = ()
 
     @property
@@ -134,7 +134,7 @@ def read_state(app: App, name: str) -> RegionState:
         tuple(nodes),
         used[0],
         tuple(used[1]),
-        {job.id: job for job in map(_live_job, jobs)},
+        {(job.namespace, job.id): job for job in map(_live_job, jobs)},
         tuple(unknown),
     )
 
@@ -145,7 +145,7 @@ def _live_job(stub: Mapping[str, Any]) -> LiveJob:
     return LiveJob(
         str(stub["ID"]),
         str(stub.get("ParentID") or ""),
-        str(stub.get("Namespace") or ""),
+        str(stub.get("Namespace") or DEFAULT_NAMESPACE),
         str(stub.get("Status") or ""),
         min(max((stub.get("SubmitTime") or 0) / 1e9, 0.0), LAST_MOMENT_S),
         run,

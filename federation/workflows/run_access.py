@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from federation import capacity
 from federation.app import App, PreparedJob
@@ -30,9 +30,6 @@ from regions.errors import PermissionDenied as DeniedByRegion
 from regions.model import Allocation, Event, Node
 from regions.storage.errors import NotFound, PermissionDenied, TooLarge, Unavailable
 from regions.storage.store import Store
-
-if TYPE_CHECKING:
-    pass
 
 BAD_RECORD = (PublishError, UsageError, FormatTooNew)
 LEFT_RECORD = "alloc/fedml/result.json"

@@ -13,8 +13,8 @@ import pytest
 
 @contextmanager
 def shared(place: Path, server: AbstractContextManager[str]) -> Iterator[str]:
-    """The address of `server`, which is entered where no other user of `place` has done so yet. Whoever entered it waits
-    until no other user is left. Locks are the system's: a user that was killed isn't waited for."""
+    """The address of `server`. The first user of `place` starts it, and ends it when no other user is left. Locks are the
+    system's: a user that was killed isn't waited for."""
     with place.with_suffix(".starting").open("w") as starting, place.with_suffix(".users").open("w") as users:
         fcntl.flock(starting, fcntl.LOCK_EX)
         fcntl.flock(users, fcntl.LOCK_SH)

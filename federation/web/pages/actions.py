@@ -13,10 +13,10 @@ from federation.web.deeds import Deed, command_text, new_id
 from federation.web.page import ActionRoute, Link, Live, Page, PageRoute
 from federation.web.pages.plan import dispatch_intent
 from federation.web.query import Query, form_of, inside, with_query
+from federation.web.run_now import RUN_ID
 from federation.web.security import author_of
 from federation.web.site import Site
 
-RUN_IN_OUTPUT = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}\b")
 DEED_ID = re.compile(r"[0-9a-f]{16}")
 QUICK_S = 20.0
 """A command that ends within this time answers the form itself."""
@@ -56,7 +56,7 @@ def done(site: Site, request: Request) -> Page:
     """Shows a command that was started here, and what it says."""
     deed = site.deeds.get(request.path_params["deed"])
     output, code = deed.output(), deed.code
-    runs = list(dict.fromkeys(RUN_IN_OUTPUT.findall(output)))[:1]
+    runs = list(dict.fromkeys(RUN_ID.findall(output)))[:1]
     back = inside(request.query_params.get("back", "/"))
     view = {"deed": deed, "output": output, "code": code, "runs": runs, "back": back}
     title = "Running" if code is None else "Done" if code == 0 else "Failed"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from typing import cast
 from urllib.parse import quote, urlsplit
 
@@ -21,7 +20,7 @@ from federation.ui.slot_failures import params_text
 from federation.web.page import Link, Live, Page, PageRoute
 from federation.web.pages.run_attempts import href_of, seconds_after, state_of
 from federation.web.query import Query
-from federation.web.run_now import RunNow, run_now
+from federation.web.run_now import RunNow, run_meant, run_now
 from federation.web.shared import Known
 from federation.web.site import Site
 from federation.workflows.attempt_story import (
@@ -59,7 +58,7 @@ class Log:
 def view(site: Site, request: Request) -> Page:
     """Reads the attempt, once for all viewers."""
     query, path = Query(request), request.path_params
-    run = site.runs.find(path["run"]).run
+    run = run_meant(site, path["run"])
     slot, number = _whole(path["slot"]), _whole(path["attempt"])
     now = run_now(site, run).value
     attempt = attempt_of(now.story, slot, number)
@@ -108,7 +107,7 @@ def view(site: Site, request: Request) -> Page:
             f"While anybody looks: at most four requests to {attempt.region} each {READ_EVERY_S:g} s." if chosen and
             chosen.is_running else "",
         ),
-        as_of=datetime.fromtimestamp(known.at, UTC).isoformat(timespec="seconds"),
+        as_of=known.at,
         problem=known.problem.message if known.problem is not None else "",
     )  # fmt: skip
 

@@ -20,6 +20,7 @@ from federation.web.index_reading import Reading, reading
 from federation.web.page import Link, Page, PageRoute
 from federation.web.pages.index import FILTERS, command_of
 from federation.web.pages.result import file_href, is_picture, known_record, result_named
+from federation.web.pages.run_charts import is_smaller_better
 from federation.web.query import Query, with_query
 from federation.web.result_table import result_table, written
 from federation.web.site import Site
@@ -170,8 +171,7 @@ def _axis(now: Reading, query: Query, which: str, names: Sequence[str], rows: Se
 
 def _table(now: Reading, query: Query, rows: Sequence[Row], drawn: Drawn, y: Field | None) -> Table:
     """Those within the ranges first, each part in the wanted order, which is by the metric of the y axis at first."""
-    smaller = y is not None and any(word in y.name for word in ("loss", "error"))
-    by = query.text("sort") or (f"{y.name}{'' if smaller else ':desc'}" if y else "")
+    by = query.text("sort") or (f"{y.name}{'' if is_smaller_better(y.name) else ':desc'}" if y else "")
     sort_fields = now.index.sort_fields(by) if by else []
     ordered = sorted(rows, key=lambda row: _sort_key(sort_fields[0].of(row)) if sort_fields else (0, 0.0, ""))
     if by.endswith(":desc"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from datetime import UTC, datetime
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -41,7 +40,7 @@ def view(site: Site, request: Request) -> Page | Response:
     known = site.shared.soon(KEY, examine, max_age_s=math.inf, wait_s=WAIT_S)
     is_running = site.shared.is_being_read(KEY)
     checks, problem = known.value if known else ((), "")
-    at = datetime.fromtimestamp(known.at, UTC).isoformat() if known else ""
+    at = known.at if known else 0.0
     return Page(
         "doctor.html",
         "Doctor",
@@ -57,7 +56,7 @@ def view(site: Site, request: Request) -> Page | Response:
         document=(lambda: report.as_json(checks)) if checks else None,
         table=_table(checks, outcome),
         command="fedml doctor",
-        live=Live((known.at if known else 0.0, is_running), PAUSE_S, "asks nobody until the button is pressed"),
+        live=Live((at, is_running), PAUSE_S, "asks nobody until the button is pressed"),
         as_of=at,
     )
 

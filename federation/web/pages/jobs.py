@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container
+from collections.abc import Container, Iterator, Sequence
 from datetime import UTC, datetime
 
 from starlette.requests import Request
@@ -21,7 +21,7 @@ from federation.web.site import Site
 from federation.web.table import Cell, Column, Row, Table
 from federation.web.templates import segment
 from federation.workflows.job_checks import JobVersion, compared_jobs, compared_registered, job_versions, project_job
-from federation.workflows.region_state import ASK_S, LAST_MOMENT_S
+from federation.workflows.region_state import ASK_S, LAST_MOMENT_S, LiveJob
 from jobs.errors import FedmlError
 from regions.model import Region
 
@@ -38,9 +38,7 @@ def jobs(site: Site, request: Request) -> Page:
     own, file, problem = _own(site)
     regions = regions_now(site)
     counts, newest = site.shared.get(("job-runs",), lambda: _runs(site), max_age_s=RUNS_AGE_S).value
-    registered = [
-        job.id for now in regions if now.state for job in now.state.jobs.values() if job.spec_hash and not job.parent
-    ]
+    registered = [job.id for job in _registered(regions)]
     variants = _variants(regions, newest)
     shown = [name for name in newest if name == own or name not in variants.values()]
     names = list(dict.fromkeys([*([own] if own else []), *shown, *registered]))
@@ -78,8 +76,7 @@ def _runs(site: Site) -> tuple[Counter[str], dict[str, RunRow]]:
 
 def _variants(regions: list[RegionNow], known: Container[str]) -> dict[str, str]:
     """Registered ID → the job of its results, for jobs that have an ID of their own beside that (`fedml run`, `--isolated`)."""
-    jobs = [job for now in regions if now.state for job in now.state.jobs.values() if job.spec_hash and not job.parent]
-    ends = {job.id: f"-{job.spec_hash[:ISOLATED_HASH_CHARS]}" for job in jobs}
+    ends = {job.id: f"-{job.spec_hash[:ISOLATED_HASH_CHARS]}" for job in _registered(regions)}
     return {id_: base for id_, end in ends.items() if id_.endswith(end) and (base := id_.removesuffix(end)) in known}
 
 
@@ -93,11 +90,24 @@ def _own(site: Site) -> tuple[str, str, str]:
         return "", "", str(error)
 
 
+def _registered(regions: Sequence[RegionNow]) -> Iterator[LiveJob]:
+    """The jobs that fedml registered, in the namespaces that fedml.toml names."""
+    for now in regions:
+        for job in now.state.jobs.values() if now.state else ():
+            if job.spec_hash and not job.parent and job.namespace == now.region.namespace:
+                yield job
+
+
+def _of(now: RegionNow, name: str) -> LiveJob | None:
+    """The region's job of this ID, in the namespace that fedml.toml names."""
+    return now.state.jobs.get((now.region.namespace, name)) if now.state else None
+
+
 def _job(name: str, file: str, regions: list[RegionNow], runs: int, newest: RunRow | None) -> Row:
     specs: list[str | None] = []
     cells = [Cell(name), Cell(file)]
     for now in regions:
-        job = now.state.jobs.get(name) if now.state else None
+        job = _of(now, name)
         spec = None if now.state is None else "" if job is None else job.spec_hash or "another's"
         specs.append(spec)
         cells.append(Cell("?" if spec is None else spec[:SPEC_CHARS] or "–", spec or "", title=spec or ""))
@@ -154,7 +164,7 @@ def job(site: Site, request: Request) -> Page:
         table=table,
         command=command,
         live=Live((diff, kept), PAUSE_S, f"asks each region 3 questions every {DIFF_AGE_S:g} s, however many look"),
-        as_of=datetime.fromtimestamp(diff.at, UTC).isoformat() if diff else "",
+        as_of=diff.at if diff else 0.0,
         problem=str(diff.problem) if diff and diff.problem else "",
     )
 
@@ -162,7 +172,7 @@ def job(site: Site, request: Request) -> Page:
 def _is_known(site: Site, name: str) -> bool:
     if site.app.index.runs(job=name):
         return True
-    return any(now.state and name in now.state.jobs and now.state.jobs[name].spec_hash for now in regions_now(site))
+    return any(job.spec_hash for now in regions_now(site) if (job := _of(now, name)) is not None)
 
 
 def _regions(diff: JobDiff, regions: list[Region]) -> Table:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -75,7 +74,7 @@ def dispatch_intent(site: Site, form: Query) -> Intent:
     return Intent(arguments, [], "/runs")
 
 
-def _planned(site: Site, query: Query, arguments: list[str]) -> tuple[Preview | None, FedmlError | None, str]:
+def _planned(site: Site, query: Query, arguments: list[str]) -> tuple[Preview | None, FedmlError | None, float]:
     try:
         asked = _request(site, query)
         known = site.shared.get(
@@ -85,8 +84,8 @@ def _planned(site: Site, query: Query, arguments: list[str]) -> tuple[Preview | 
         )
         known.value.require_an_answer()
     except FedmlError as error:
-        return None, error, ""
-    return known.value, known.problem, time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(known.at))
+        return None, error, 0.0
+    return known.value, known.problem, known.at
 
 
 def _request(site: Site, query: Query) -> RunRequest:

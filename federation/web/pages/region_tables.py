@@ -197,7 +197,7 @@ def held(
                 continue
             total += 1
             if len(rows) < ROWS:
-                job = state.jobs.get(one.job_id)
+                job = state.jobs.get((one.namespace, one.job_id))
                 cells = (
                     Cell(one.model),
                     Cell(str(len(one.ids)), len(one.ids)),

@@ -99,7 +99,7 @@ def view(site: Site, request: Request) -> Page | Response:
         charts=charts,
         command=f"fedml index show {row.alloc_id[:8]}{now.option}",
         live=None if now.at else Live((repr(row), tuple(notes), tuple(moves), problem), LIVE_PAUSE_S, COST),
-        as_of=now.as_of or site.now().isoformat() if problem else "",
+        as_of=now.as_of,
         problem=problem,
     )
 

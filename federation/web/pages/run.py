@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -19,7 +18,7 @@ from federation.web.page import Link, Live, Page, PageRoute
 from federation.web.pages import run_charts as charts
 from federation.web.pages.run_attempts import attempts_table, chips, href_of, wanted_of
 from federation.web.query import Query, changed, with_query
-from federation.web.run_now import LOOK_S, RunNow, run_now
+from federation.web.run_now import LOOK_S, RunNow, run_meant, run_now
 from federation.web.site import Site
 from federation.workflows.run_curves import RunCurves, curves
 
@@ -32,7 +31,7 @@ CRUMBS = (Link("Runs", "/runs"),)
 def view(site: Site, request: Request) -> Page | Response:
     """Reads the run as it stands, once for all viewers."""
     named, query = request.path_params["run"], Query(request)
-    run = site.runs.find(named).run
+    run = run_meant(site, named)
     if run != named:
         return RedirectResponse(with_query(f"/runs/{run}", dict(request.query_params)), 303)
     known = run_now(site, run)
@@ -77,7 +76,7 @@ def view(site: Site, request: Request) -> Page | Response:
         charts=pictures,
         command=f"fedml runs show {run}",
         live=Live((now.version, known.problem is not None, drawn), LOOK_S, _cost(now)),
-        as_of=_moment(known.at),
+        as_of=known.at,
         problem=known.problem.message if known.problem is not None else "",
     )
 
@@ -178,14 +177,10 @@ def _actions(now: RunNow) -> Sequence[tuple[str, str]]:
 
 
 def _cost(now: RunNow) -> str:
+    home = f"While anybody looks: two requests to the home store each {LOOK_S:g} s, more when something has changed"
     if now.row.state != OPEN:
-        return "This run is over: nothing is asked for it."
-    regions = counted(len(now.story.manifest.regions), "region")
-    return f"While anybody looks: one request to the home store each {LOOK_S:g} s, one to each of {regions} each 5 s."
-
-
-def _moment(at_s: float) -> str:
-    return datetime.fromtimestamp(at_s, UTC).isoformat(timespec="seconds")
+        return f"{home}. This run is over: no region is asked."
+    return f"{home}; one to each of {counted(len(now.story.manifest.regions), 'region')} each 5 s."
 
 
 ROUTES = (PageRoute("/runs/{run}", view),)

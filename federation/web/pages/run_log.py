@@ -13,7 +13,7 @@ from federation.text import counted
 from federation.web.page import Link, Live, Page, PageRoute
 from federation.web.pages.run_attempts import seconds_after
 from federation.web.query import Query, changed
-from federation.web.run_now import LOOK_S, run_now
+from federation.web.run_now import LOOK_S, run_meant, run_now
 from federation.web.site import Site
 from federation.web.table import Cell, Column, Row, Table
 
@@ -38,7 +38,7 @@ KINDS: Mapping[str, str] = {
 def view(site: Site, request: Request) -> Page:
     """Reads the run's log, once for all viewers."""
     query = Query(request)
-    run = site.runs.find(request.path_params["run"]).run
+    run = run_meant(site, request.path_params["run"])
     known = run_now(site, run)
     entries = known.value.story.entries
     kind = query.choice("kind", tuple(KINDS))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import binascii
 import time
-from typing import TYPE_CHECKING
 
 from regions.local.http.context import Context, namespace_of
 from regions.local.http.job_specs import checked_job, job_in
@@ -20,9 +19,6 @@ from regions.local.server.outcome import blocked_evaluation
 from regions.local.state import job_writes
 from regions.local.state.snapshot import Record
 from regions.local.state.transaction import Transaction
-
-if TYPE_CHECKING:
-    pass
 
 
 def register(context: Context, request: Request) -> Reply:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import math
 import os
@@ -10,8 +11,15 @@ from typing import Any
 
 import pytest
 
-from federation.errors import PublishError
-from federation.publish.artifact import fitting_metrics, read_artifact, read_data, read_environment, read_metrics
+from federation.errors import PublishError, Unpublishable
+from federation.publish.artifact import (
+    check_metrics,
+    fitting_metrics,
+    read_artifact,
+    read_data,
+    read_environment,
+    read_metrics,
+)
 from jobs.errors import FedmlError
 
 
@@ -189,3 +197,17 @@ def test_of_large_curves_the_end_counts(folder: Path) -> None:
     metrics, notes = read_metrics(folder)
     assert metrics == {"loss": 99_999.0}
     assert notes == []
+
+
+def test_a_disk_that_fails_is_not_the_fault_of_what_a_task_wrote(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "metrics.json").mkdir()
+    with pytest.raises(Unpublishable, match="can't be read"):
+        check_metrics(folder)
+
+    def fails(*_: object, **__: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(Path, "open", fails)
+    with pytest.raises(PublishError, match="can't be read") as caught:
+        check_metrics(folder)
+    assert not isinstance(caught.value, Unpublishable)

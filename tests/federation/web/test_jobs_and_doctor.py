@@ -43,6 +43,15 @@ def test_jobs_are_those_of_the_project_of_runs_and_of_regions(browser: Browser, 
     assert 'href="/runs?job=older"' in html
 
 
+def test_a_job_of_the_same_id_in_another_namespace_is_another_job(tmp_path: Path) -> None:
+    theirs = STUB | {"ID": "train", "Namespace": "theirs", "Meta": {}}
+    foreign = STUB | {"ID": "foreign", "Namespace": "theirs"}
+    app = FakeApp(tmp_path, FakeRegion("us", live_jobs=[STUB | {"ID": "train"}, theirs, foreign]), FakeRegion("eu"))
+    rows = [line.split(",") for line in Browser(app.app).get("/jobs?format=csv").text.splitlines()]
+    assert [row[0] for row in rows] == ["job", "train"]
+    assert "another's" not in rows[1]
+
+
 def test_a_job_with_an_id_of_its_own_is_shown_with_the_runs_of_its_results(tmp_path: Path) -> None:
     stub = STUB | {"ID": "tune-5ec5ec5e"}
     app = FakeApp(tmp_path, FakeRegion("us", live_jobs=[stub]), FakeRegion("eu", live_jobs=[stub]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from federation.home import run_log
 from federation.run.brain.changes import Bind
 from federation.web.pages import run as run_page
 from federation.web.pages.run import view
-from federation.web.run_now import MEMO_MAX, RunFollower
+from federation.web.run_now import MEMO_MAX, RunFollower, run_meant
 from federation.web.shared import FAILED_AGE_MAX_S, Shared
 from federation.web.site import Site
 from federation.workflows.run_curves import RunCurves
@@ -79,3 +80,31 @@ def test_curves_that_could_not_be_read_are_read_again_although_the_run_is_over(
     later_s[0] += FAILED_AGE_MAX_S + run_page.CURVES_EVERY_S
     assert [problems(), problems()] == [(), ()]
     assert answers == []
+
+
+def test_a_look_that_finds_nothing_new_is_two_requests(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = opened(tmp_path)
+    follower = RunFollower(site, run)
+    follower.look()
+    asked: list[str] = []
+
+    def noted(real: Any) -> Any:
+        def ask(key: str, *rest: object, **named: object) -> Any:
+            asked.append(key)
+            return real(key, *rest, **named)
+
+        return ask
+
+    for name in ("get_small", "get", "get_range", "stat", "list"):
+        monkeypatch.setattr(site.app.home, name, noted(getattr(site.app.home, name)))
+    assert follower.look() is follower.look()
+    assert [key.partition("/log/")[0] for key in asked] == ["index", f"runs/{run}"] * 2
+
+
+def test_a_whole_id_is_looked_up_once(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = opened(tmp_path)
+    assert run_meant(site, "last") == run_meant(site, run) == run
+    monkeypatch.setattr(site.runs, "find", lambda _: pytest.fail("it was looked up"))
+    assert run_meant(site, run) == run
