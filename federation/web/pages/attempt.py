@@ -15,6 +15,7 @@ from federation.charts.lifecycle import Task, lifecycle
 from federation.charts.plane import Mark, Series, line
 from federation.charts.states import region_class
 from federation.charts.svg import Chart
+from federation.config.model import Config
 from federation.errors import UsageError
 from federation.text import in_words
 from federation.ui.slot_failures import params_text
@@ -34,7 +35,6 @@ from federation.workflows.attempt_story import (
     tail,
 )
 from jobs.errors import FedmlError
-from regions.model import Region
 from regions.nomad.task_history import TaskStory, TaskUsage
 
 Sample = tuple[float, Mapping[str, TaskUsage]]
@@ -91,7 +91,7 @@ def view(site: Site, request: Request) -> Page:
         "events": _events(tasks),
         "log": log,
         "tail_kb": TAIL_BYTES // 1024,
-        "ui_href": _ui_href(site.app.config.regions.get(attempt.region), chosen),
+        "ui_href": _ui_href(site.app.config, attempt.region, chosen),
     }
     return Page(
         "attempt.html",
@@ -228,9 +228,11 @@ def _events(tasks: Mapping[str, TaskStory]) -> Sequence[tuple[str, str, str, str
     return [(time, seconds_after(time, begun), *rest) for time, *rest in found]  # type: ignore[misc]
 
 
-def _ui_href(region: Region | None, chosen: OneAllocation | None) -> str:
-    """The allocation in its region's own Nomad UI; empty where fedml.toml has no address that a browser opens."""
-    if region is None or chosen is None or not region.addresses:
+def _ui_href(config: Config, name: str, chosen: OneAllocation | None) -> str:
+    """The allocation in its region's own Nomad UI; empty where fedml.toml has no address that a browser opens, and of a
+    development region, which has no UI."""
+    region = config.regions.get(name)
+    if region is None or chosen is None or not region.addresses or (config.dev and name in config.dev.regions):
         return ""
     address = region.addresses[0].rstrip("/")
     if urlsplit(address).scheme not in ("http", "https"):

@@ -128,6 +128,7 @@ def test_the_list_filters_by_each_field_and_counts_what_it_shows(visitor: Visito
     assert ">open 1</a>" in html.replace("\n", "")
     assert "1 of 1 runs" in html
     assert "1 exit, 2 oom" in html
+    assert "Next:" not in visitor.get("/runs?state=failed")
 
 
 def test_older_runs_come_by_key(visitor: Visitor, runs: list[str]) -> None:
