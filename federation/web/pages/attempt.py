@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from typing import cast
 from urllib.parse import quote, urlsplit
 
@@ -145,11 +146,10 @@ def _chosen(story: AttemptStory, alloc_id: str) -> OneAllocation | None:
 
 
 def _log(site: Site, query: Query, region: str, chosen: OneAllocation) -> Log:
-    """The stream of the address: else of the task that failed or that is a main one, stderr of one that failed."""
+    """The stream of the address: else of the task that failed, of a main one, or of any before a main one starts; stderr of
+    one that failed."""
     tasks = chosen.story.tasks
-    failed = next((name for name, task in tasks.items() if task.is_failed), "")
-    main = next((name for name, task in tasks.items() if not task.hook), next(iter(tasks)))
-    task = query.choice("task", tuple(tasks), failed or main)
+    task = query.choice("task", tuple(tasks), task_to_read(tasks))
     kind = cast("Kind", query.choice("stream", ("stdout", "stderr"), "stderr" if tasks[task].is_failed else "stdout"))
     if chosen.is_kept:
         return Log(task, kind, chosen.output.get(task, {}).get(kind, "")[-TAIL_BYTES:], True)
@@ -161,6 +161,14 @@ def _log(site: Site, query: Query, region: str, chosen: OneAllocation) -> Log:
     except FedmlError as error:
         return Log(task, kind, "", False, error.message)
     return Log(task, kind, read.value, False, read.problem.message if read.problem is not None else "")
+
+
+def task_to_read(tasks: Mapping[str, TaskStory]) -> str:
+    """The task whose log is shown first."""
+    failed = (name for name, task in tasks.items() if task.is_failed)
+    main = (name for name, task in tasks.items() if task.started and not task.hook)
+    started = (name for name, task in tasks.items() if task.started)
+    return next(chain(failed, main, started, tasks))
 
 
 def _pictures(site: Site, known: Known[AttemptStory], chosen: OneAllocation | None) -> dict[str, Chart]:
