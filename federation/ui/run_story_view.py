@@ -166,7 +166,7 @@ def spent_line(spent: TimeSpent) -> str:
 
 
 def longest_line(spent: TimeSpent) -> str:
-    """What took the most time besides computing, and who should look there; empty where nothing mattered."""
+    """What took the most time besides computing, and who should look there; empty where that was little."""
     if spent.longest is None:
         return ""
     region, phase = spent.longest

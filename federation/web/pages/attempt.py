@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain
 from typing import cast
 from urllib.parse import quote, urlsplit
 
@@ -14,6 +15,7 @@ from federation.charts.lifecycle import Task, lifecycle
 from federation.charts.plane import Mark, Series, line
 from federation.charts.states import region_class
 from federation.charts.svg import Chart
+from federation.config.model import Config
 from federation.errors import UsageError
 from federation.text import in_words
 from federation.ui.slot_failures import params_text
@@ -33,7 +35,6 @@ from federation.workflows.attempt_story import (
     tail,
 )
 from jobs.errors import FedmlError
-from regions.model import Region
 from regions.nomad.task_history import TaskStory, TaskUsage
 
 Sample = tuple[float, Mapping[str, TaskUsage]]
@@ -90,7 +91,7 @@ def view(site: Site, request: Request) -> Page:
         "events": _events(tasks),
         "log": log,
         "tail_kb": TAIL_BYTES // 1024,
-        "ui_href": _ui_href(site.app.config.regions.get(attempt.region), chosen),
+        "ui_href": _ui_href(site.app.config, attempt.region, chosen),
     }
     return Page(
         "attempt.html",
@@ -142,11 +143,10 @@ def _chosen(story: AttemptStory, alloc_id: str) -> OneAllocation | None:
 
 
 def _log(site: Site, query: Query, region: str, chosen: OneAllocation) -> Log:
-    """The stream of the address: else of the task that failed or that is a main one, stderr of one that failed."""
+    """The stream of the address: else of the task that failed, of a main one, or of any before a main one starts; stderr of
+    one that failed."""
     tasks = chosen.story.tasks
-    failed = next((name for name, task in tasks.items() if task.is_failed), "")
-    main = next((name for name, task in tasks.items() if not task.hook), next(iter(tasks)))
-    task = query.choice("task", tuple(tasks), failed or main)
+    task = query.choice("task", tuple(tasks), task_to_read(tasks))
     kind = cast("Kind", query.choice("stream", ("stdout", "stderr"), "stderr" if tasks[task].is_failed else "stdout"))
     if chosen.is_kept:
         return Log(task, kind, chosen.output.get(task, {}).get(kind, "")[-TAIL_BYTES:], True)
@@ -158,6 +158,14 @@ def _log(site: Site, query: Query, region: str, chosen: OneAllocation) -> Log:
     except FedmlError as error:
         return Log(task, kind, "", False, error.message)
     return Log(task, kind, read.value, False, read.problem.message if read.problem is not None else "")
+
+
+def task_to_read(tasks: Mapping[str, TaskStory]) -> str:
+    """The task whose log is shown first."""
+    failed = (name for name, task in tasks.items() if task.is_failed)
+    main = (name for name, task in tasks.items() if task.started and not task.hook)
+    started = (name for name, task in tasks.items() if task.started)
+    return next(chain(failed, main, started, tasks))
 
 
 def _pictures(site: Site, known: Known[AttemptStory], chosen: OneAllocation | None) -> dict[str, Chart]:
@@ -225,9 +233,11 @@ def _events(tasks: Mapping[str, TaskStory]) -> Sequence[tuple[str, str, str, str
     return [(time, seconds_after(time, begun), *rest) for time, *rest in found]  # type: ignore[misc]
 
 
-def _ui_href(region: Region | None, chosen: OneAllocation | None) -> str:
-    """The allocation in its region's own Nomad UI; empty where fedml.toml has no address that a browser opens."""
-    if region is None or chosen is None or not region.addresses:
+def _ui_href(config: Config, name: str, chosen: OneAllocation | None) -> str:
+    """The allocation in its region's own Nomad UI; empty where fedml.toml has no address that a browser opens, and of a
+    development region, which has no UI."""
+    region = config.regions.get(name)
+    if region is None or chosen is None or not region.addresses or (config.dev and name in config.dev.regions):
         return ""
     address = region.addresses[0].rstrip("/")
     if urlsplit(address).scheme not in ("http", "https"):

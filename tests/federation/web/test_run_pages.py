@@ -27,7 +27,9 @@ from federation.result import Key, ResultFile, ResultRecord
 from federation.run.brain.causes import Cause
 from federation.run.brain.changes import Ack, Bind, Change, Fail
 from federation.run.kept_logs import KEPT_FORMAT
+from federation.web.pages.attempt import task_to_read
 from jobs.params.sweep import Axis, Sweep
+from regions.nomad.task_history import TaskStory
 from regions.storage.store import Create
 from tests.federation.web.served import Served, served
 
@@ -129,6 +131,7 @@ def test_the_list_filters_by_each_field_and_counts_what_it_shows(visitor: Visito
     assert ">open 1</a>" in html.replace("\n", "")
     assert re.search(r"1 of 1 run\b", html)
     assert "1 exit, 2 oom" in html
+    assert "Next:" not in visitor.get("/runs?state=failed")
 
 
 def test_older_runs_come_by_key(visitor: Visitor, runs: list[str]) -> None:
@@ -205,6 +208,17 @@ def test_an_address_that_makes_no_sense_is_refused_in_one_sentence(
 )  # fmt: skip
 def test_an_attempt_that_is_not_there_is_named(visitor: Visitor, runs: list[str], path: str, said: str) -> None:
     assert said in visitor.get(f"/runs/{runs[0]}{path}")
+
+
+def test_the_log_of_a_task_that_has_begun_is_shown_first() -> None:
+    def task(hook: str, started: str = "", *, is_failed: bool = False) -> TaskStory:
+        return TaskStory("running", is_failed, 0, None, False, started, "", 100, 64, (), hook)
+
+    now = "2026-11-25T00:00:10Z"
+    assert task_to_read({"store": task(""), "train": task("prestart", now)}) == "train"
+    assert task_to_read({"train": task("prestart", now), "store": task("", now)}) == "store"
+    assert task_to_read({"train": task("prestart", now, is_failed=True), "store": task("", now)}) == "train"
+    assert task_to_read({"train": task("prestart"), "store": task("")}) == "train"
 
 
 def test_an_attempt_of_a_silent_region_shows_what_was_kept(visitor: Visitor, runs: list[str], folder: Path) -> None:
