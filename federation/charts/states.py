@@ -39,8 +39,8 @@ _SAME: Final = {
     "committed": "done", "ready": "done", "retired": "cancelled", "removed": "cancelled", "skipped": "cancelled",
     "error": "failed", "refused": "failed", "warning": "lost", "undriven": "lost", "unreachable": "lost",
 }  # fmt: skip
-PHASES: Final = ("room", "dispatch", "place", "fetch", "compute", "publish", "commit")
-"""What an attempt's time is spent on: waits for room, is dispatched, is placed, fetches, computes, publishes, is committed."""
+PHASES: Final = ("start", "room", "dispatch", "place", "fetch", "compute", "publish", "commit", "retry")
+"""What the time of attempts is spent on, in this order (`federation.run.time_spent`)."""
 REGION_CLASSES: Final = 8
 
 _CLASS = re.compile(r"(s|p|r|u)-[a-z0-9]{1,12}")

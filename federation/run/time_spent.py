@@ -18,6 +18,7 @@ from federation.run.brain.events import Pair
 from federation.run.timeline import Span
 
 PHASES: Mapping[str, str] = {
+    "start": "starting",
     "room": "waiting for room",
     "dispatch": "dispatched",
     "place": "placed",
@@ -25,9 +26,11 @@ PHASES: Mapping[str, str] = {
     "compute": "computing",
     "publish": "publishing",
     "commit": "committing",
+    "retry": "waiting for another attempt",
 }
 """In their order, and how people read them."""
 WHO_LOOKS: Mapping[str, str] = {
+    "start": "the coordinator needs that long to begin; a detached one waits for a node: fedml runs show says who drives",
     "room": "more room, another region or a smaller task lets them begin sooner: fedml plan",
     "dispatch": "the region's servers answer slowly, or the coordinator is far from them: fedml doctor",
     "place": "the region's scheduler holds them until a node has room: ask who runs the region",
@@ -35,6 +38,7 @@ WHO_LOOKS: Mapping[str, str] = {
     "compute": "the task itself decides: its author knows where its time goes",
     "publish": "the store of that datacenter is slow, or the results are large: fedml stores check",
     "commit": "the coordinator or the home store lags behind: fedml doctor",
+    "retry": "pauses after failures, and the time until somebody retried: the reasons of failed attempts say what to mend",
 }
 
 
@@ -90,13 +94,17 @@ def where_time_went(
     opened_s = begun_s
     with suppress(ValueError):
         opened_s = min(seconds(opened), begun_s) if begun_s else seconds(opened)
-    free_s, slot = opened_s, -1
+    free_s, slot = begun_s, -1
     for span in spans:
-        free_s = opened_s if span.slot != slot else free_s
-        slot, pair = span.slot, (span.slot, span.attempt)
         own = regions.get(span.region) or regions.setdefault(span.region, dict.fromkeys(PHASES, 0.0))
         bound_s = begun_s + span.bound_s
-        own["room"] += max(0.0, bound_s - free_s)
+        if span.slot == slot:
+            own["retry"] += max(0.0, bound_s - free_s)
+        else:
+            free_s = begun_s
+            own["start"] += begun_s - opened_s
+            own["room"] += max(0.0, bound_s - begun_s)
+        slot, pair = span.slot, (span.slot, span.attempt)
         told = times.get(pair)
         exact += told is not None
         took_s = 0.0
@@ -107,7 +115,9 @@ def where_time_went(
         free_s = max(free_s, bound_s + took_s)
     phases = {phase: sum(own[phase] for own in regions.values()) for phase in PHASES}
     if until_s is not None and unbound:
-        phases["room"] += unbound * max(0.0, until_s - opened_s)
+        started_s = begun_s or until_s
+        phases["start"] += unbound * max(0.0, started_s - opened_s)
+        phases["room"] += unbound * max(0.0, until_s - started_s)
     return TimeSpent(phases, regions, len(spans), exact, failed_s)
 
 

@@ -14,7 +14,7 @@ from typing import Literal
 
 from federation.run.attempt_times import AttemptTimes, seconds
 from federation.run.brain.causes import Cause
-from federation.run.brain.changes import Ack, Bind, Fail, OfAttempt, Read
+from federation.run.brain.changes import Ack, Bind, Cancel, Done, Fail, OfAttempt, Read
 from federation.run.brain.events import Pair
 
 Outcome = Literal["done", "failed", "stopped", "open"]
@@ -142,9 +142,14 @@ def _logged(entries: Iterable[Logged]) -> tuple[float, dict[Pair, Span]]:
     """When the first attempt was bound (0.0 before that), and what the run log tells of each attempt."""
     begin: float | None = None
     spans: dict[Pair, Span] = {}
+    done: set[Pair] = set()
     for time, changes in entries:
         at = seconds(time)
         for change in changes:
+            if isinstance(change, Done):
+                done.add((change.slot, change.attempt))
+            if isinstance(change, Cancel) and begin is not None:
+                _cancel((span for pair, span in spans.items() if pair not in done), change, at - begin)
             if isinstance(change, Bind) or (isinstance(change, Ack | Fail) and (change.slot, change.attempt) in spans):
                 begin = at if begin is None else begin
                 _take(spans, change, at - begin)
@@ -164,13 +169,21 @@ def _take(spans: dict[Pair, Span], change: OfAttempt, at_s: float) -> None:
             span.outcome = "stopped" if change.cause is Cause.RULE else "failed"
 
 
+def _cancel(spans: Iterable[Span], cancel: Cancel, at_s: float) -> None:
+    """Ends what was open when the run was cancelled."""
+    for span in spans:
+        if span.outcome == "open":
+            span.ended_s, span.outcome = at_s, "stopped"
+            span.reason = f"cancelled: {cancel.reason}" if cancel.reason else "cancelled"
+
+
 def _complete(spans: dict[Pair, Span], committed: Mapping[Pair, str], begin: float) -> None:
     """Marks the attempts that gave a result. A record may hold anything for its time: then the end stays unknown."""
     for pair, written in committed.items():
         if pair in spans:
             with suppress(ValueError):
                 spans[pair].ended_s = seconds(written) - begin
-                spans[pair].outcome = "done"
+                spans[pair].outcome, spans[pair].reason = "done", ""
 
 
 def _lower_bound_s(spans: Sequence[Span], regions: Sequence[RegionTime]) -> float:

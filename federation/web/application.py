@@ -101,7 +101,10 @@ class Pages:
 
     def _page(self, route: PageRoute) -> Callable[[Request], Any]:
         async def answer(request: Request) -> Response:
-            return await run_sync(self._answer, route, request, limiter=self._asked)
+            try:
+                return await run_sync(self._answer, route, request, limiter=self._asked)
+            except Exception as error:  # noqa: BLE001 - said on a page, once in the terminal
+                return self.on_error(request, error)
 
         return answer
 

@@ -15,6 +15,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,8 @@ from federation.config.model import Config
 from federation.errors import UsageError
 
 KEPT = 200
+KEPT_S = 7 * 86_400.0
+"""Output that an earlier `fedml ui` left is removed after a week."""
 OUTPUT_BYTES_SHOWN = 64_000
 
 
@@ -64,6 +67,10 @@ class Deeds:
         self._folder = config.cache_dir / "ui"
         self._lock = threading.Lock()
         self._by_id: OrderedDict[str, Deed] = OrderedDict()
+        for old in self._folder.glob("*.log"):
+            with suppress(OSError):
+                if time.time() - old.stat().st_mtime > KEPT_S:
+                    old.unlink()
 
     def start(self, deed_id: str, arguments: Sequence[str], author: str) -> Deed:
         """Starts the command. The same `deed_id` again (a form that was sent twice) starts nothing and returns the first.

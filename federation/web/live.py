@@ -107,7 +107,7 @@ class Broadcast:
                     channel.fragments = looked.rendered.fragments
                 has_failed = False
                 if looked.is_final:
-                    self._end(channel)
+                    self._end(address, channel)
                     return
             except asyncio.CancelledError:
                 raise
@@ -128,7 +128,8 @@ class Broadcast:
         if not changes and not gone:
             self._post(channel, event("looked", ""))
 
-    def _end(self, channel: _Channel) -> None:
+    def _end(self, address: str, channel: _Channel) -> None:
+        self._channels.pop(address, None)
         self._post(channel, event("end", ""))
         for queue in channel.queues:
             with suppress(asyncio.QueueFull):

@@ -24,8 +24,8 @@ from jobs.errors import FedmlError
 LOOK_S = 1.5
 """So often at most is a viewed run looked at."""
 CHILDREN_EVERY_S = 5.0
-CLOCK_S = 30.0
-"""What changes by time alone (time left, who drives) is this old at most."""
+CLOCK_S = 5.0
+"""What changes by time alone (where the time went, time left, who drives) is this old at most."""
 SETTLES_S = 60.0
 """Logs and histories of a run that is over may come so much later."""
 MEMO_MAX = 64

@@ -11,6 +11,7 @@ from federation.web.deeds import Deeds
 from federation.web.pasts import Pasts
 from federation.web.shared import Shared
 from federation.workflows.runs import Runs
+from jobs.errors import FedmlError
 
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
@@ -40,6 +41,15 @@ class Site:
     def __post_init__(self) -> None:
         self.runs = Runs(self.app)
         self.deeds = Deeds(self.app.config)
+
+    @property
+    def first_command(self) -> str:
+        """What begins a run in this project."""
+        try:
+            self.app.registered_job() or self.app.job_file()
+        except FedmlError:
+            return "fedml run SCRIPT"
+        return "fedml dispatch"
 
     def now(self) -> datetime:
         """The time, of which deadlines are counted."""

@@ -29,7 +29,13 @@ def _driver(project: Project, run: str) -> str:
 
 
 def test_a_detached_run_ends_without_the_command_that_began_it(project: Project) -> None:
-    done = project.fedml("dispatch", "--job", project.job("detached"), "-n", "6", "--detach", "--json")
+    job = project.job("detached")
+    project.write("note.txt", "read where the coordinator works")
+    text = (project.root / job).read_text()  # a file's path counts from the project's folder
+    project.write(
+        job, text.replace('driver = "raw_exec"', 'driver = "raw_exec"\n      env { NOTE = file("note.txt") }', 1)
+    )
+    done = project.fedml("dispatch", "--job", job, "-n", "6", "--detach", "--json")
     assert done.code == 0, done.err
     (line,) = done.json_lines
     assert (line["event"], line["is_driven"], [one["region"] for one in line["coordinators"]]) == (

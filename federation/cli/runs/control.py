@@ -168,6 +168,8 @@ def coordinate(run: RunArgument, config: ConfigOption = None) -> None:
     from federation.workflows.runs import Runs
 
     with outliving_terminal(), opened(config or coordinator_config(os.environ)) as project:
+        if config is None and project.config.dev is not None:
+            os.chdir(project.config.root)  # paths of a jobspec count from where a person dispatched it
         runs = Runs(project)
         manifest = runs.manifest(runs.find(run).run)
         display = progress_display(manifest, as_json=False)

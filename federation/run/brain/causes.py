@@ -157,9 +157,9 @@ def cause_of(allocation: Allocation, *, is_job_stopped: bool = False) -> tuple[C
 def explained(cause: Cause, reason: str, last_line: str, *, is_code: bool) -> tuple[Cause, str]:
     """Adds the last line that the task wrote. A task of `fedml run` (`is_code`) says in it how the command ended, and whether
     it would end so everywhere; then nothing is said twice."""
-    if is_code and last_line.startswith(AT_FAULT):
+    if is_code and cause is Cause.EXIT and last_line.startswith(AT_FAULT):
         return Cause.CODE, last_line.removeprefix(AT_FAULT)
-    if is_code and last_line.startswith(_ERROR):
+    if is_code and cause is Cause.EXIT and last_line.startswith(_ERROR):
         return cause, last_line.removeprefix(_ERROR)
     return cause, f"{reason}: {last_line}" if last_line else reason
 

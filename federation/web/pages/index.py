@@ -98,7 +98,7 @@ def _table(site: Site, request: Request, query: Query, now: Reading, found: List
         next_href=further,
         is_selectable=True,
         empty="Nothing in the index matches." if is_filtered and now.head else "The index is empty.",
-        empty_command="" if is_filtered and now.head else "fedml dispatch",
+        empty_command="" if is_filtered and now.head else site.first_command,
         name="results",
     )
 

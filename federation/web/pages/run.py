@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -11,6 +12,7 @@ from starlette.responses import RedirectResponse, Response
 from federation.charts.states import STATES
 from federation.charts.svg import Chart
 from federation.index.rows import OPEN
+from federation.run.attempt_times import seconds
 from federation.text import counted, in_words
 from federation.ui.run_story_view import longest_line, story_document, timeline_document
 from federation.ui.slot_failures import by_reason, params_text, shared_params
@@ -25,6 +27,8 @@ from federation.workflows.run_curves import RunCurves, curves
 REASONS_SHOWN = 10
 SLOTS_NAMED = 8
 CURVES_EVERY_S = 10.0
+BEGINS_S = 60.0
+"""So long a coordinator may take to begin."""
 CRUMBS = (Link("Runs", "/runs"),)
 
 
@@ -53,6 +57,7 @@ def view(site: Site, request: Request) -> Page | Response:
     table = attempts_table(now, request, wanted)
     view = {
         "now": now,
+        "is_abandoned": is_abandoned(now),
         "counts": [(name, counts[name]) for name in STATES if counts[name]],
         "facts": _facts(now),
         "longest": longest_line(now.spent),
@@ -159,11 +164,21 @@ def _curves(site: Site, now: RunNow) -> RunCurves:
     return site.shared.get(key, read, max_age_s=CURVES_EVERY_S).value if found.problems else found
 
 
+def is_abandoned(now: RunNow) -> bool:
+    """Whether nobody drives the run, and its coordinator has had time to begin."""
+    driver = now.story.driver
+    if driver is None or driver.is_driving:
+        return False
+    with suppress(ValueError):
+        return now.at_s - seconds(now.story.manifest.created) > BEGINS_S
+    return True
+
+
 def _actions(now: RunNow) -> Sequence[tuple[str, str]]:
     """What can be done with the run."""
     run, found = now.row.run, []
     if now.row.state == OPEN:
-        if now.story.driver is not None and not now.story.driver.is_driving:
+        if is_abandoned(now):
             found.append(("Continue…", with_query("/do/resume", {"run": run})))
         found.append(("Cancel…", with_query("/do/cancel", {"run": run})))
         found += [

@@ -65,7 +65,7 @@ def view(site: Site, request: Request) -> Page:
         total=found.total,
         next_href=changed(request, {"after": found.next_after}) if found.next_after else "",
         empty=found.remark or "No older runs.",
-        empty_command="" if found.total or state or any(asked.values()) else "fedml dispatch",
+        empty_command="" if found.total or state or any(asked.values()) else site.first_command,
     )
     view = {"states": [(name, found.states.get(name, 0)) for name in STATES if name != UNDRIVEN], "asked": asked,
             "regions": tuple(site.app.config.regions), "state": state}  # fmt: skip

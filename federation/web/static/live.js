@@ -10,6 +10,8 @@ const note = (id, text) => {
 
 const waiting = new Set();
 
+const isOfEmptyTable = (id) => document.querySelector(`p.empty[data-table="${CSS.escape(id.split("-")[0])}"]`);
+
 function isBeingUsed(element) {
   const active = document.activeElement;
   return active && active !== document.body && element.contains(active) && active.matches("input, select, textarea");
@@ -79,7 +81,8 @@ export function followPage() {
     opened.addEventListener("fragments", (event) => {
       note("live-problem", "");
       for (const [id, html] of Object.entries(JSON.parse(event.data))) take(id, html);
-      if (waiting.size) note("live-new", `${waiting.size} new`);
+      if ([...waiting].some(isOfEmptyTable)) location.reload(); // nobody reads an empty table
+    else if (waiting.size) note("live-new", `${waiting.size} new`);
     });
     opened.addEventListener("gone", (event) => {
       for (const id of JSON.parse(event.data)) waiting.delete(id);

@@ -27,7 +27,7 @@ def spent(*spans: Span, told: AttemptTimes | None = TOLD, **more: float | int) -
 def test_an_attempt_is_divided_at_each_known_moment() -> None:
     found = spent(DONE)
     assert dict(found.phases) == {
-        "room": 6, "dispatch": 1, "place": 2, "fetch": 1, "compute": 21, "publish": 6, "commit": 2,
+        "start": 6, "room": 0, "dispatch": 1, "place": 2, "fetch": 1, "compute": 21, "publish": 6, "commit": 2, "retry": 0,
     }  # fmt: skip
     assert found.regions == {"us": found.phases}
     assert found.total_s == 39
@@ -44,9 +44,9 @@ def test_what_nomad_did_not_tell_counts_as_computing() -> None:
 def test_a_second_attempt_waits_from_the_end_of_the_first() -> None:
     failed = Span(0, 1, "us", 0.0, 1.0, 1.0, 12.0, "failed")
     found = spent(failed, Span(0, 2, "eu", 14.0, 15.0, 15.0, 33.0, "done"), told=None)
-    assert found.regions["eu"]["room"] == 2
+    assert (found.regions["eu"]["room"], found.regions["eu"]["retry"]) == (0, 2)
     assert found.failed_s == 12
-    assert found.longest == ("us", "room")
+    assert found.longest == ("us", "start")
 
 
 def test_an_open_attempt_counts_until_now_in_the_phase_that_it_is_in() -> None:
@@ -54,8 +54,8 @@ def test_an_open_attempt_counts_until_now_in_the_phase_that_it_is_in() -> None:
     told = replace(TOLD, started_s=None, main_end_s=None, ended_s=None)
     found = spent(pending, told=told, until_s=BEGUN_S + 20, unbound=2)
     assert (found.phases["place"], found.phases["fetch"], found.phases["compute"]) == (2, 17, 0)
-    assert found.phases["room"] == 6 + 2 * 26
-    assert found.regions["us"]["room"] == 6
+    assert (found.phases["start"], found.phases["room"]) == (3 * 6, 2 * 20)
+    assert (found.regions["us"]["start"], found.regions["us"]["room"]) == (6, 0)
 
 
 @pytest.mark.parametrize("time", ["", "yesterday", "0001-01-01T00:00:00"])

@@ -88,6 +88,15 @@ def test_a_run_that_goes_on_has_open_attempts_and_no_end(run: Timeline) -> None:
     assert running_at(going.spans, [0.5, 1.0, 5.0], 6.0) == [0, 3, 3]
 
 
+def test_what_was_open_ends_when_the_run_is_cancelled() -> None:
+    told = timeline((*ENTRIES, entry(30, ({"type": "cancel", "reason": "wrong data"},))), {(0, 1): _at(25)}, (), {})
+    ends = {(span.slot, span.attempt): (span.outcome, span.ended_s, span.reason) for span in told.spans}
+    assert ends[0, 1] == ("done", 15.0, "")
+    assert ends[1, 1] == ends[2, 2] == ("stopped", 20.0, "cancelled: wrong data")
+    assert ends[2, 1] == ("failed", 10.0, "exit code 7")
+    assert told.took_s == 20.0
+
+
 def test_an_attempt_that_never_began_only_waited() -> None:
     failed = timeline(ENTRIES[:1], {}, [attempt_times(_kept(2, is_failed=True))], {"us": None, "eu": None})
     assert failed.spans[2].started_s is None

@@ -135,8 +135,8 @@ def test_an_earlier_revision_is_shown_as_it_was(shop: Shop, swept: list[ResultRe
 
 
 def test_an_empty_index_names_the_next_command(browser: Client) -> None:
-    assert "fedml dispatch" in browser.get("/index").text
-    assert "fedml dispatch" in browser.get("/history").text
+    assert "fedml run SCRIPT" in browser.get("/index").text
+    assert "fedml run SCRIPT" in browser.get("/history").text
 
 
 def test_a_home_that_stops_answering_shows_what_was_known(
