@@ -24,7 +24,7 @@ from federation.deploy.prepare import (
     prepare_source,
     source_of,
 )
-from federation.errors import ConfigError, NoPlace, RegionNotAllowed, UsageError
+from federation.errors import ConfigError, NoPlace, RegionNotAllowed, UnknownName, UsageError
 from federation.index import Index
 from federation.index.home import Owner
 from federation.index.stores import KnownStores, Stores
@@ -68,7 +68,7 @@ class App:
         for name in names:
             if name not in self.config.regions:
                 near = get_close_matches(name, self.config.regions, n=1)
-                raise UsageError(
+                raise UnknownName(
                     f"there is no region {name!r} in {self.config.path.name}",
                     hint=f"did you mean {near[0]!r}?" if near else f"it has: {', '.join(self.config.regions)}",
                 )

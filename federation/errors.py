@@ -6,6 +6,7 @@
     ├── ConfigError                fedml.toml: file, key and what to write instead
     ├── UsageError                 arguments that are not valid
     │   ├── WhereError             a condition, order or column that the index can't be asked for
+    │   ├── UnknownName            a run, result, tag, region or job that doesn't exist
     │   ├── TagMoved               the tag points elsewhere than the caller expected
     │   └── TagRefused             the tag's rule does not allow the change
     ├── RegionNotAllowed           a region that the job's limit leaves out
@@ -46,6 +47,10 @@ class ConfigError(FederationError):
 
 class UsageError(FederationError):
     """Arguments that are not valid, or contradict each other or the project."""
+
+
+class UnknownName(UsageError):
+    """A name that no run, result, tag, region or job has. Pages answer 404."""
 
 
 class RegionNotAllowed(FederationError):

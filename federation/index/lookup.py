@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from difflib import get_close_matches
 
-from federation.errors import UsageError
+from federation.errors import UnknownName, UsageError
 from federation.index.reader import Reader
 from federation.index.validation import LAST_RUN, refuse_no_text
 from federation.text import counted
@@ -36,7 +36,7 @@ def run_named(index: Reader, run: str) -> str:
     known = index.ask_again(
         lambda catalog: catalog.values("SELECT run FROM run UNION SELECT name FROM run UNION SELECT run FROM result")
     )
-    raise UsageError(
+    raise UnknownName(
         f"the index knows no run {run!r}", hint=_hint(run, [one for one in known if one], "see: fedml runs list")
     )
 
@@ -45,7 +45,7 @@ def _last(index: Reader, back: int) -> str:
     found = index.ask(lambda catalog: catalog.values(f"{_OPENED} {_NEWEST} LIMIT 1 OFFSET ?", back))
     if not found:
         number = index.ask_again(lambda catalog: catalog.value("SELECT COUNT(*) FROM run"))
-        raise UsageError(
+        raise UnknownName(
             f"there is no run last{f'-{back}' if back else ''}: the index has {counted(number, 'run')}",
             hint="see: fedml runs list" if number else "begin one: fedml dispatch",
         )
@@ -87,7 +87,7 @@ def require_region(index: Reader, region: str, configured: Collection[str]) -> N
     if index.ask(lambda catalog: catalog.value("SELECT 1 FROM result WHERE region = ? LIMIT 1", region)) is None:
         known = {*configured, *index.ask(lambda catalog: catalog.values("SELECT DISTINCT region FROM result"))}
         hint = _hint(region, known, f"there are: {', '.join(sorted(known))}")
-        raise UsageError(f"there is no region {region!r} in fedml.toml, and no result was made in one", hint=hint)
+        raise UnknownName(f"there is no region {region!r} in fedml.toml, and no result was made in one", hint=hint)
 
 
 def require_tag(index: Reader, tag: str) -> None:
@@ -96,7 +96,7 @@ def require_tag(index: Reader, tag: str) -> None:
     known = index.ask(lambda catalog: catalog.values("SELECT DISTINCT name FROM holder ORDER BY name"))
     if tag not in known:
         hint = _hint(tag, known, f"there are: {', '.join(known[:_SHOWN])}" if known else "see: fedml index tag --help")
-        raise UsageError(f"the index has no tag {tag!r}", hint=hint)
+        raise UnknownName(f"the index has no tag {tag!r}", hint=hint)
 
 
 def _hint(name: str, known: Collection[str], otherwise: str) -> str:

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
-from federation.errors import IndexCorrupt, UsageError
+from federation.errors import IndexCorrupt, UnknownName, UsageError
 from federation.index.catalog.catalog import Catalog
 from federation.index.catalog.changes import RECORD_CHANGES
 from federation.index.catalog.history import Revision, TagMove, moves, moves_of_result, revisions
@@ -139,7 +139,7 @@ class Reader(ABC):
         if len(found) == 1:
             return found[0]
         if not found:
-            raise UsageError(
+            raise UnknownName(
                 f"the index has no result, version or tag {ref!r}", hint="fedml index list shows what it has"
             )
         short = self.short_results(row.alloc_id for row in found[:_CANDIDATES_SHOWN])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from federation.errors import UsageError
+from federation.errors import UnknownName
 from federation.index import Row
 from federation.index.catalog.history import TagMove
 from federation.text import counted
@@ -200,5 +200,5 @@ ACTIONS = {
 def action_named(name: str) -> Action:
     """Raises UsageError for one that doesn't exist."""
     if name not in ACTIONS:
-        raise UsageError(f"there is no action {name!r}", hint=f"there are: {', '.join(ACTIONS)}")
+        raise UnknownName(f"there is no action {name!r}", hint=f"there are: {', '.join(ACTIONS)}")
     return ACTIONS[name]

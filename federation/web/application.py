@@ -25,7 +25,7 @@ from starlette.routing import Match, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from federation.charts.svg import style
-from federation.errors import UsageError
+from federation.errors import UnknownName, UsageError
 from federation.output.json_document import versioned
 from federation.web.live import Broadcast, Looked, version_text
 from federation.web.page import ActionRoute, Live, Page, PageRoute
@@ -224,6 +224,8 @@ def _wanted(request: Request) -> str:
 
 
 def _status_of(error: FedmlError) -> int:
+    if isinstance(error, UnknownName):
+        return HTTPStatus.NOT_FOUND
     if isinstance(error, UsageError):
         return HTTPStatus.BAD_REQUEST
     return HTTPStatus.BAD_GATEWAY if isinstance(error, RegionError | StoreError) else HTTPStatus.CONFLICT

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from federation.config.model import Config
-from federation.errors import UsageError
+from federation.errors import UnknownName, UsageError
 
 KEPT = 200
 KEPT_S = 7 * 86_400.0
@@ -111,7 +111,7 @@ class Deeds:
         """Raises UsageError for one that this `fedml ui` didn't start."""
         with self._lock:
             if deed_id not in self._by_id:
-                raise UsageError("this fedml ui started no such command", hint="the history page shows what was done")
+                raise UnknownName("this fedml ui started no such command", hint="the history page shows what was done")
             return self._by_id[deed_id]
 
     def _forget_old(self) -> None:

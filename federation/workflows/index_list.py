@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from federation.app import App
-from federation.errors import UsageError
+from federation.errors import UnknownName, UsageError
 from federation.index import RESULT_STATES, Row, RunRow
 from federation.index.catalog.catalog import Catalog
 from federation.index.lookup import require_region, require_tag, run_named
@@ -103,5 +103,5 @@ def find_version(index: Reader, ref: str, job: str | None) -> tuple[list[Row], l
         return rows, [known for run in dict.fromkeys(row.run for row in rows) for known in index.runs(run=run)]
     runs = [known for known in index.runs(job=job) if known.version == ref]
     if not runs:
-        raise UsageError(f"the index has no result, version or tag {ref!r}", hint="fedml index list shows what it has")
+        raise UnknownName(f"the index has no result, version or tag {ref!r}", hint="fedml index list shows what it has")
     return [], runs

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from federation.app import JobRequest
 from federation.deploy.job_diff import JobDiff
 from federation.deploy.prepare import ISOLATED_HASH_CHARS
-from federation.errors import ConfigError, UsageError
+from federation.errors import ConfigError, UnknownName
 from federation.index.rows import RunRow
 from federation.index.short_ids import short_runs
 from federation.ui.job_view import file_difference_lines, job_diff_document, region_row
@@ -129,7 +129,7 @@ def job(site: Site, request: Request) -> Page:
     name = request.path_params["job"]
     own, file, problem = _own(site)
     if name != own and not _is_known(site, name):
-        raise UsageError(
+        raise UnknownName(
             f"there is no job {name!r}: fedml.toml and the index don't name it, and fedml registered none of that ID",
             hint="see the jobs that there are: /jobs",
         )

@@ -148,7 +148,7 @@ def test_the_json_of_a_region_is_that_of_the_command(browser: Browser, app: Fake
 
 def test_an_unknown_region_names_those_that_there_are(browser: Browser) -> None:
     answer = browser.get("/regions/eux")
-    assert answer.status == 400
+    assert answer.status == 404
     assert "did you mean &#39;eu&#39;?" in answer.text
 
 

@@ -189,7 +189,7 @@ def test_a_result_by_its_tag_and_as_the_commands_json(
         assert text in answer.text
     shown = browser.get(f"/results/{row.alloc_id}?format=json").json()
     assert shown == command(shop, capfd, "index", "show", row.alloc_id, "--json")
-    assert browser.get("/results/nobody").status == 400
+    assert browser.get("/results/nobody").status == 404
 
 
 def test_a_tag_is_moved_only_by_a_form_that_says_where_it_points(
@@ -327,7 +327,7 @@ def test_all_that_match_are_drawn_up_to_a_limit_that_is_said(
 
 def test_too_many_or_unknown_results_are_refused(swept: list[ResultRecord], browser: Client) -> None:
     assert browser.get("/index/compare?" + "&".join(f"select=x{n}" for n in range(101))).status == 400
-    assert browser.get("/index/compare?select=nobody").status == 400
+    assert browser.get("/index/compare?select=nobody").status == 404
 
 
 # ── history ───────────────────────────────────────────────────────────────────────────────────────────────────────────

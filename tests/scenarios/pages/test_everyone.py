@@ -26,7 +26,7 @@ exec fedml publish out
 PHONE_PX, DESK_PX, WALL_PX = 360, 1280, 2560
 ZONE = "Asia/Kolkata"
 MISSING = "/runs/018f0000-0000-7000-8000-000000000000"
-REFUSED = ("status of 400",)
+REFUSED = ("status of 400", "status of 404")
 """What the browser itself says about the page of a run that doesn't exist, and of actions that are left out."""
 SERIOUS = ("serious", "critical")
 TOO_WIDE = """() => document.scrollingElement.scrollWidth <= innerWidth ? [] : ["page", ...document.querySelectorAll("body *")]

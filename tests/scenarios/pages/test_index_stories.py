@@ -127,7 +127,9 @@ def test_hostile_texts_run_nowhere(browser: Browser, shop: Shop, pages: Served) 
     shop.index.commit(records)
     shop.index.note(records[0].alloc_id, HOSTILE.replace("\u202e", ""))
     ids = [record.alloc_id for record in records]
-    with visiting(browser, pages, allowed=("400 (Bad Request)", "sandboxed", "violates the following")) as page:
+    with visiting(
+        browser, pages, allowed=("400 (Bad Request)", "404 (Not Found)", "sandboxed", "violates the following")
+    ) as page:
         for path in (
             "/index",
             "/history",
