@@ -1,9 +1,8 @@
 """Prepares a job for each chosen region, from a jobspec's file or from the ID of a registered job. Writes nothing.
 
 From a file the job is rendered for each region, by the job's own `multiregion` block where it has one. A job without a
-file (`--job ID`) is taken as it stands in the regions: it is not changed, and gets no meta that it doesn't declare. A
-problem of one region is a value. A problem of the job itself is raised.
-"""
+file (`--job ID`) is taken as it stands in the regions, with no meta that it doesn't declare. A problem of one region is a
+value; one of the job itself is raised."""
 
 from __future__ import annotations
 
