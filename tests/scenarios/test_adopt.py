@@ -16,6 +16,7 @@ from regions.model import StoreConfig
 from regions.storage import open_store
 from regions.storage.store import Store
 from tests.emulators.fixtures import gcs_endpoint
+from tests.scenarios.conftest import federation
 from tests.scenarios.project import ApartProject, Project, expected_keys, run_id
 
 __all__ = ["gcs_endpoint"]
@@ -45,6 +46,13 @@ def api(project: Project, region: str, path: str, body: dict[str, Any]) -> dict[
     with urllib.request.urlopen(request, timeout=60) as answer:
         found: dict[str, Any] = json.load(answer)
         return found
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """A federation of its own: a sync looks at whatever the index names, also what other stories left."""
+    with federation(tmp_path_factory.mktemp("adopt") / "shop") as up:
+        yield up
 
 
 @pytest.fixture
