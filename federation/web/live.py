@@ -7,7 +7,6 @@ import hashlib
 import json
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 from federation.web.page import Live
@@ -40,7 +39,7 @@ Look = Callable[[str, object], Awaitable[Looked]]
 class _Channel:
     """One address, its viewers, and the fragments that they all have."""
 
-    queues: set[asyncio.Queue[Message | None]] = field(default_factory=set)
+    queues: set[asyncio.Queue[Message]] = field(default_factory=set)
     seen: str = ""
     """The version that all pages have which are open before the first look; "" where they differ."""
     fragments: Mapping[str, str] = field(default_factory=dict)
@@ -65,7 +64,7 @@ class Broadcast:
             yield event("problem", f"{VIEWERS_MAX} pages are open already; this one stays as it is")
             return
         channel = self._channels.setdefault(address, _Channel(seen=version))
-        queue: asyncio.Queue[Message | None] = asyncio.Queue(QUEUE_MAX)
+        queue: asyncio.Queue[Message] = asyncio.Queue(QUEUE_MAX)
         channel.queues.add(queue)
         if channel.task is None:
             channel.task = asyncio.create_task(self._watch(address, channel))
@@ -79,14 +78,14 @@ class Broadcast:
                     message = await asyncio.wait_for(queue.get(), HEARTBEAT_S)
                 except TimeoutError:
                     message = ": still here\n\n"
-                if message is None:
-                    return
                 yield message
+                if message in LAST:
+                    return
         finally:
             channel.queues.discard(queue)
             if not channel.queues and channel.task is not None:
                 channel.task.cancel()
-                self._channels.pop(address, None)
+                self._drop(address, channel)
 
     async def _watch(self, address: str, channel: _Channel) -> None:
         """Looks until the task is cancelled. Sends nothing of a first look that finds what all open pages have."""
@@ -107,7 +106,8 @@ class Broadcast:
                     channel.fragments = looked.rendered.fragments
                 has_failed = False
                 if looked.is_final:
-                    self._end(address, channel)
+                    self._drop(address, channel)
+                    self._post(channel, END)
                     return
             except asyncio.CancelledError:
                 raise
@@ -120,7 +120,6 @@ class Broadcast:
         before = channel.fragments
         changes = {name: html for name, html in fragments.items() if before.get(name) != html}
         gone = [name for name in before if name not in fragments]
-        channel.fragments = fragments
         if changes:
             self._post(channel, event("fragments", json.dumps(changes)))
         if gone:
@@ -128,22 +127,17 @@ class Broadcast:
         if not changes and not gone:
             self._post(channel, event("looked", ""))
 
-    def _end(self, address: str, channel: _Channel) -> None:
-        self._channels.pop(address, None)
-        self._post(channel, event("end", ""))
-        for queue in channel.queues:
-            with suppress(asyncio.QueueFull):
-                queue.put_nowait(None)
+    def _drop(self, address: str, channel: _Channel) -> None:
+        """Forgets the channel, but not one that has taken its place."""
+        if self._channels.get(address) is channel:
+            del self._channels[address]
 
     def _post(self, channel: _Channel, message: Message) -> None:
-        for queue in list(channel.queues):
-            if queue.full():
-                while not queue.empty():
-                    queue.get_nowait()
-                queue.put_nowait(event("reload", ""))
-                queue.put_nowait(None)
-            else:
-                queue.put_nowait(message)
+        for queue in channel.queues:
+            is_behind = queue.full()
+            while is_behind and not queue.empty():
+                queue.get_nowait()
+            queue.put_nowait(RELOAD if is_behind else message)
 
 
 def version_text(version: object) -> str:
@@ -155,3 +149,10 @@ def event(name: str, data: str) -> Message:
     """One server-sent event. `data` may have several lines; what a browser takes for a line's end never begins a field."""
     lines = "".join(f"data: {line}\n" for line in re.split(r"\r\n|\r|\n", data))
     return f"event: {name}\n{lines}\n"
+
+
+END = event("end", "")
+"""The page doesn't change any more."""
+RELOAD = event("reload", "")
+"""For a viewer that is too far behind."""
+LAST = (END, RELOAD)

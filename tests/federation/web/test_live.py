@@ -27,6 +27,7 @@ class Pages:
         self.version = 1
         self.looks: list[str] = []
         self.error: Exception | None = None
+        self.is_final = False
         self.go_on = asyncio.Semaphore(0)
         self.broadcast = Broadcast(self.look, lambda error: f"said: {error}")
 
@@ -36,7 +37,7 @@ class Pages:
         if self.error is not None:
             raise self.error
         rendered = None if version == self.version else Rendered("", dict(self.fragments))
-        return Looked(Live(self.version, pause_s=0.0), rendered)
+        return Looked(Live(self.version, pause_s=0.0), rendered, self.is_final)
 
     def change(self, **fragments: str) -> None:
         """Changes parts of the page. An empty one goes away."""
@@ -103,6 +104,28 @@ def test_two_viewers_of_an_address_share_its_looks() -> None:
             async with aclosing(pages.broadcast.follow("/x", version_text(1))) as late:
                 assert await heard(late) == ("fragments", pages.fragments)
                 assert len(pages.looks) == looks
+
+    run(story())
+
+
+def test_a_page_that_is_over_says_so_and_ends_only_its_own_viewers() -> None:
+    async def story() -> None:
+        pages = Pages()
+        pages.is_final = True
+        async with aclosing(pages.broadcast.follow("/x", "")) as first:
+            pages.go_on.release()
+            assert (await heard(first))[0] == "fragments"
+            assert await heard(first) == ("end", "")
+            pages.is_final = False
+            async with aclosing(pages.broadcast.follow("/x", "")) as second:
+                pages.go_on.release()
+                assert (await heard(second))[0] == "fragments"
+                with pytest.raises(StopAsyncIteration):
+                    await anext(first)
+                assert pages.broadcast.viewers == 1
+                pages.change(a="<p id=a>2</p>")
+                assert await heard(second) == ("fragments", {"a": "<p id=a>2</p>"})
+        assert pages.broadcast.viewers == 0
 
     run(story())
 
