@@ -101,12 +101,16 @@ class Pages:
 
     def _page(self, route: PageRoute) -> Callable[[Request], Any]:
         async def answer(request: Request) -> Response:
-            try:
-                return await run_sync(self._answer, route, request, limiter=self._asked)
-            except Exception as error:  # noqa: BLE001 - said on a page, once in the terminal
-                return self.on_error(request, error)
+            return await self._in_thread(self._answer, route, request)
 
         return answer
+
+    async def _in_thread(self, work: Callable[[Any, Request], Response], route: object, request: Request) -> Response:
+        """Answers in a thread. What was raised is said on a page, and once in the terminal."""
+        try:
+            return await run_sync(work, route, request, limiter=self._asked)
+        except Exception as error:  # noqa: BLE001
+            return self.on_error(request, error)
 
     def _answer(self, route: PageRoute, request: Request) -> Response:
         page = route.view(self._site, request)
@@ -129,7 +133,7 @@ class Pages:
     def _action(self, route: ActionRoute) -> Callable[[Request], Any]:
         async def answer(request: Request) -> Response:
             request.state.form = parsed_form(await request.body())
-            return await run_sync(self._done, route, request, limiter=self._asked)
+            return await self._in_thread(self._done, route, request)
 
         return answer
 

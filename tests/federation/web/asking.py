@@ -99,12 +99,5 @@ class Browser:
             else:
                 answer.content += message.get("body", b"")
 
-        async def asked() -> None:
-            try:
-                await self._guard(scope, receive, send)
-            except Exception:  # a page that failed: the server logs what comes after its answer
-                if not answer.status:
-                    raise
-
-        asyncio.run(asked())
+        asyncio.run(self._guard(scope, receive, send))
         return answer

@@ -218,6 +218,13 @@ def test_a_page_that_fails_says_so_with_all_headers(browser: Browser, monkeypatc
     assert answer.headers["content-security-policy"] == POLICY
 
 
+def test_an_action_that_fails_says_so_as_a_page_does(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("federation.web.pages.actions.action_named", lambda _: 1 / 0)
+    answer = browser.post(NOTE)
+    assert answer.status == 500
+    assert "the terminal of fedml ui says more" in answer.text
+
+
 @pytest.mark.parametrize(
     "path",
     [
