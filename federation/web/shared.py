@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
-from typing import Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 from federation.beside import beside
 from jobs.errors import FedmlError
@@ -63,9 +63,9 @@ class Shared:
         self._lock = threading.Lock()
         self._slots: dict[Hashable, _Slot] = {}
 
-    def get(self, key: Hashable, read: Callable[[], T], *, max_age_s: float) -> Known[T]:
-        """The value, at most about `max_age_s` old. Raises the FedmlError of `read` where nothing was known before. Where
-        something was, it stays, with the error as its `problem`."""
+    def get(self, key: Hashable, read: Callable[[], T], *, max_age_s: float | Callable[[T], float]) -> Known[T]:
+        """The value, at most about `max_age_s` old, which may depend on the value that is known. Raises the FedmlError of
+        `read` where nothing was known before. Where something was, it stays, with the error as its `problem`."""
         slot, reading, is_mine = self._begun(key, read, max_age_s)
         if reading is not None and (is_mine or slot.known is None):
             reading.result()
@@ -94,7 +94,7 @@ class Shared:
             return key in self._slots and self._slots[key].reading is not None
 
     def _begun(
-        self, key: Hashable, read: Callable[[], object], max_age_s: float
+        self, key: Hashable, read: Callable[[], object], max_age_s: float | Callable[[Any], float]
     ) -> tuple[_Slot, Future[None] | None, bool]:
         """The slot, the read that goes on (None for a young value), and whether it began just now."""
         with self._lock:
@@ -104,6 +104,8 @@ class Shared:
                 settled = [known for known, other in self._slots.items() if other is not slot and other.reading is None]
                 self._slots.pop(min(settled, key=lambda known: self._slots[known].wanted, default=None), None)
             age_s = -1.0 if slot.tried is None else self._clock() - slot.tried
+            if callable(max_age_s):
+                max_age_s = max_age_s(slot.known.value) if slot.known is not None else FAILED_AGE_MAX_S
             if 0 <= age_s < slot.age_max_s(max_age_s):
                 return slot, None, False
             if slot.reading is not None:

@@ -122,16 +122,17 @@ def _whole(text: str) -> int:
 def _read(site: Site, now: RunNow, slot: int, number: int) -> Known[AttemptStory]:
     """What is known of the attempt. It is read anew when its state changes, and often while a task of it runs."""
     attempt = attempt_of(now.story, slot, number)
-    key = ("attempt", now.row.run, slot, number, attempt.phase, now.states[slot])
-
-    def read() -> AttemptStory:
-        return attempt_story(site.app, now.story, slot, number)
-
-    known = site.shared.get(key, read, max_age_s=SETTLED_EVERY_S)
     is_going_on = attempt.is_open and not now.row.closed
-    if is_going_on or any(one.is_running for one in known.value.allocations):
-        known = site.shared.get(key, read, max_age_s=READ_EVERY_S)
-    return known
+
+    def max_age_s(story: AttemptStory) -> float:
+        is_live = is_going_on or any(one.is_running for one in story.allocations)
+        return READ_EVERY_S if is_live else SETTLED_EVERY_S
+
+    return site.shared.get(
+        ("attempt", now.row.run, slot, number, attempt.phase, now.states[slot]),
+        lambda: attempt_story(site.app, now.story, slot, number),
+        max_age_s=max_age_s,
+    )
 
 
 def _chosen(story: AttemptStory, alloc_id: str) -> OneAllocation | None:

@@ -180,12 +180,11 @@ def _charts(site: Site, now: Reading, row: Row, record: ResultRecord | None) -> 
 
 def _curves(site: Site, row: Row) -> RunCurves:
     """The curves of an artifact, which never change, once they could be read."""
-
-    def read() -> RunCurves:
-        return result_curves(site.app, row)
-
-    found = site.shared.get(("curves", row.alloc_id), read, max_age_s=FOREVER_S).value
-    return site.shared.get(("curves", row.alloc_id), read, max_age_s=UNREAD_S).value if found.problems else found
+    return site.shared.get(
+        ("curves", row.alloc_id),
+        lambda: result_curves(site.app, row),
+        max_age_s=lambda found: UNREAD_S if found.problems else FOREVER_S,
+    ).value
 
 
 ROUTES = (PageRoute("/results/{alloc_id}", view),)

@@ -154,14 +154,12 @@ def _results(now: RunNow, query: Query, pictures: dict[str, Chart]) -> dict[str,
 
 def _curves(site: Site, now: RunNow) -> RunCurves:
     """What tasks log while they train. Of a run that is over it doesn't change, once all of it could be read."""
-    every_s = CURVES_EVERY_S if now.row.state == OPEN else float("inf")
-    key = ("curves", now.row.run, now.row.state)
-
-    def read() -> RunCurves:
-        return curves(site.app, now.story)
-
-    found = site.shared.get(key, read, max_age_s=every_s).value
-    return site.shared.get(key, read, max_age_s=CURVES_EVERY_S).value if found.problems else found
+    is_open = now.row.state == OPEN
+    return site.shared.get(
+        ("curves", now.row.run, now.row.state),
+        lambda: curves(site.app, now.story),
+        max_age_s=lambda found: CURVES_EVERY_S if is_open or found.problems else float("inf"),
+    ).value
 
 
 def is_abandoned(now: RunNow) -> bool:

@@ -183,3 +183,17 @@ def test_a_value_that_is_being_read_stays_however_many_others_there_are() -> Non
     assert source.shared.is_being_read("key")
     source.gate.set()
     assert source.get() == 1
+
+
+def test_the_age_may_depend_on_what_was_read() -> None:
+    now_s, read = [0.0], iter(["partly", "partly", "whole", "never asked for"])
+    shared = Shared(lambda: now_s[0])
+
+    def look() -> str:
+        return shared.get("x", lambda: next(read), max_age_s=lambda found: 1.0 if found == "partly" else 1e9).value
+
+    found = []
+    for moment_s in (0.0, 0.5, 2.0, 4.0, 1_000.0):
+        now_s[0] = moment_s
+        found.append(look())
+    assert found == ["partly", "partly", "partly", "whole", "whole"]
