@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from subprocess import TimeoutExpired
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -77,8 +78,6 @@ def _started(site: Site, request: Request, action: Action | None, intent: Intent
 
 
 def _wait(deed: Deed) -> None:
-    from subprocess import TimeoutExpired
-
     try:
         deed.process.wait(QUICK_S if deed.arguments[0] == "index" else 0.2)
     except TimeoutExpired:

@@ -89,7 +89,7 @@ def _table(site: Site, request: Request, query: Query, now: Reading, found: List
     revision = str(now.at) if now.at else ""
     table = result_table(found.rows, found.fields, short=short, sorted_by=found.sorted_by, revision=revision)
     further = changed(request, {"after": found.rows[-1].alloc_id}) if found.has_more else ""
-    is_filtered = any(found.filters.values())
+    is_known_empty = not found.rows and not (any(found.filters.values()) and now.head)
     return Table(
         table.columns,
         table.rows,
@@ -97,8 +97,8 @@ def _table(site: Site, request: Request, query: Query, now: Reading, found: List
         sort=query.text("sort"),
         next_href=further,
         is_selectable=True,
-        empty="Nothing in the index matches." if is_filtered and now.head else "The index is empty.",
-        empty_command="" if is_filtered and now.head else site.first_command,
+        empty="The index is empty." if is_known_empty else "Nothing in the index matches.",
+        empty_command=site.first_command if is_known_empty else "",
         name="results",
     )
 
