@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from federation.charts import svg
 from federation.charts.bars import key
-from federation.charts.scale import Scale, readable, sampled, scale
+from federation.charts.scale import Scale, number_of, readable, sampled, scale
 from federation.charts.states import css_class
 from federation.charts.svg import Chart, element, label_text, linked, percent
 from federation.text import shortened
@@ -46,12 +46,12 @@ class _Axis:
         if self.texts:
             order = self.texts.get(_text(value)) if value is not None else None
             return None if order is None else self.scale.at(order)
-        number = _number(value)
+        number = _finite(value)
         return self.scale.at(number) if number is not None and self.scale.holds(number) else None
 
     def number(self, value: Value) -> float | None:
         """What a brush compares: the value, or the place of a text."""
-        return self.texts.get(_text(value)) if self.texts and value is not None else _number(value)
+        return self.texts.get(_text(value)) if self.texts and value is not None else _finite(value)
 
 
 def parallel(
@@ -111,7 +111,7 @@ def _axis(name: str, rows: Sequence[Row], log: Mapping[str, bool] | bool | None)
         return _Axis(name, Scale(0, len(texts) - 1, False, ()), {text: order for order, text in enumerate(texts)})
     wanted = log.get(name) if isinstance(log, Mapping) else log
     return _Axis(
-        name, scale([number for value in values if (number := _number(value)) is not None], log=wanted, count=4)
+        name, scale([number for value in values if (number := _finite(value)) is not None], log=wanted, count=4)
     )
 
 
@@ -181,13 +181,9 @@ def _across(order: int, count: int) -> float:
     return 0.5 if count == 1 else _LEFT + (_RIGHT - _LEFT) * order / (count - 1)
 
 
-def _number(value: Value) -> float | None:
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        try:
-            return float(value) if math.isfinite(value) else None
-        except OverflowError:  # an integer beyond floats
-            return None
-    return None
+def _finite(value: Value) -> float | None:
+    number = number_of(value)
+    return number if number is not None and math.isfinite(number) else None
 
 
 def _text(value: Value) -> str:

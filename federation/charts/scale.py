@@ -36,6 +36,22 @@ class Scale:
         return min(1.0, max(0.0, (value - low) / (high - low))) if high > low else 0.5
 
 
+def number_of(value: object) -> float | None:
+    """A value of a result as a float, also one that isn't finite; NaN for a whole number beyond floats, None for no number."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return math.nan
+
+
+def or_nan(value: object) -> float:
+    """The same for a mark, which must have a place: NaN, which no chart draws, for no number."""
+    number = number_of(value)
+    return math.nan if number is None else number
+
+
 def scale(values: Iterable[float], *, log: bool | None = None, zero: bool = False, count: int = 5) -> Scale:
     """The scale of these values; those that aren't finite are ignored. `zero` makes it begin at zero, so never log.
     `log` None decides by the values."""

@@ -10,6 +10,7 @@ from federation.charts.bars import Bar, bars
 from federation.charts.parallel import Row as Coordinates
 from federation.charts.parallel import Value, parallel, within
 from federation.charts.plane import Mark, Series, line, scatter
+from federation.charts.scale import or_nan
 from federation.charts.states import region_class
 from federation.charts.svg import Chart
 from federation.index import Row
@@ -60,8 +61,8 @@ def compare_charts(
     if x is not None and y is not None:
         marks = [
             Mark(
-                _number(values[x.name][place]),
-                _number(values[y.name][place]),
+                or_nan(values[x.name][place]),
+                or_nan(values[y.name][place]),
                 colours[rows[place].region],
                 titles[place],
                 href(rows[place]),
@@ -71,7 +72,7 @@ def compare_charts(
         keys = {colours[name]: name for name in regions}
         charts["scatter"] = scatter(marks, x_label=x.name, y_label=y.name, names=keys, limit=len(rows))
     if y is not None:
-        of_y = [(rows[place], _number(values[y.name][place]), titles[place]) for place in shown]
+        of_y = [(rows[place], or_nan(values[y.name][place]), titles[place]) for place in shown]
         finite = sorted((one for one in of_y if math.isfinite(one[1])), key=lambda one: -one[1])
         charts["bars"] = bars(
             [
@@ -104,10 +105,3 @@ def _over_versions(
 def _title(row: Row, values: Mapping[str, Sequence[Value]], place: int) -> str:
     told = ", ".join(f"{name} {shortened(number_text(values[name][place]), 40)}" for name in values)
     return f"{row.alloc_id[:8]}, {row.region}: {told}"
-
-
-def _number(value: Value) -> float:
-    try:
-        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
-    except OverflowError:
-        return math.nan

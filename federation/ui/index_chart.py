@@ -8,12 +8,12 @@ from federation.charts.bars import Bar, bars
 from federation.charts.parallel import Row as Coordinates
 from federation.charts.parallel import Value, parallel
 from federation.charts.plane import Mark, scatter
+from federation.charts.scale import number_of, or_nan
 from federation.charts.states import REGION_CLASSES, region_class
 from federation.charts.svg import Chart
 from federation.errors import UsageError
 from federation.index import Row
 from federation.index.query.fields import Field
-from federation.result import MetricValue
 from federation.ui.index_table import IN_FULL, Short, headlines, number_text, param_columns
 from jobs.params.columns import typed_column
 
@@ -43,13 +43,13 @@ def picture(rows: Sequence[Row], fields: Sequence[Field] | None = None, *, short
             [
                 Bar(f"{short.get(row.alloc_id, row.alloc_id)} {row.region}", number, kind=kind, title=title)
                 for row, value, kind, title in zip(rows, columns[names[0]], kinds, titles, strict=True)
-                if (number := _number(value)) is not None
+                if (number := number_of(value)) is not None
             ],
             label=names[0],
         )
     if len(names) == 2 and all(_is_numeric(values) for values in columns.values()):
         places = zip(*columns.values(), kinds, titles, strict=True)
-        marks = [Mark(_or_nan(x), _or_nan(y), str(kind), str(title)) for x, y, kind, title in places]
+        marks = [Mark(or_nan(x), or_nan(y), str(kind), str(title)) for x, y, kind, title in places]
         return scatter(marks, x_label=names[0], y_label=names[1], label=f"{names[1]} against {names[0]}", names=keys)
     lines = [
         Coordinates(row.alloc_id, {name: columns[name][place] for name in names}, kinds[place], titles[place])
@@ -78,13 +78,4 @@ def _values(field: Field, rows: Sequence[Row]) -> Sequence[Value]:
 
 
 def _is_numeric(values: Sequence[Value]) -> bool:
-    return all(value is None or _number(value) is not None for value in values)
-
-
-def _number(value: MetricValue | Value) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
-
-
-def _or_nan(value: Value) -> float:
-    number = _number(value)
-    return float("nan") if number is None else number
+    return all(value is None or number_of(value) is not None for value in values)

@@ -6,13 +6,12 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeGuard
 
 from federation.charts.bars import Bar, Segment, bars, stacked_bar
 from federation.charts.parallel import Row as Line
 from federation.charts.parallel import parallel
 from federation.charts.plane import Mark, Series, line, scatter
-from federation.charts.scale import sampled
+from federation.charts.scale import number_of, sampled
 from federation.charts.slots import slot_grid
 from federation.charts.states import region_class
 from federation.charts.svg import Chart
@@ -59,7 +58,8 @@ def given_of(now: RunNow) -> Sequence[Given]:
     def read() -> Sequence[Given]:
         found = []
         for row in sampled(now.story.results, RESULTS_MAX):
-            metrics = {name: float(value) for name, value in row.metrics.items() if is_number(value)}
+            told = {name: number_of(value) for name, value in row.metrics.items()}
+            metrics = {name: number for name, number in told.items() if number is not None}
             if metrics:
                 params = now.story.parameters(row.slot) or row.params
                 found.append(Given(row.slot, row.attempt, row.region, row.created, params, metrics))
@@ -187,8 +187,8 @@ def best_chart(now: RunNow, metric: str, *, is_least: bool) -> Chart:
     best: float | None = None
     marks = []
     for row in ordered:
-        value = row.metrics[metric]
-        if not is_number(value) or not math.isfinite(value):
+        value = number_of(row.metrics[metric])
+        if value is None or not math.isfinite(value):
             continue
         if best is None or (value < best if is_least else value > best):
             best = value
@@ -231,11 +231,6 @@ def as_number(value: object) -> float | None:
     except ValueError:
         return None
     return number if math.isfinite(number) else None
-
-
-def is_number(value: object) -> TypeGuard[int | float]:
-    """Whether a metric is a number."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _of(now: RunNow, given: Sequence[Given]) -> int:
