@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeVar
 
 from federation.output.visible import visible_line
 
+T = TypeVar("T")
 Kind = Literal["text", "number", "id", "time", "state", "code"]
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -64,6 +65,14 @@ class Table:
     empty_command: str = ""
     name: str = "rows"
     hidden: Mapping[str, str] = field(default_factory=dict)
+
+
+def part_after(found: Sequence[T], key: Callable[[T], str], after: str, size: int) -> tuple[Sequence[T], str]:
+    """A page of what was found: those after the one of this key ("" or an unknown one: the first), and the key of the last
+    where there are more, else ""."""
+    begin = next((place + 1 for place, one in enumerate(found) if key(one) == after), 0) if after else 0
+    part = found[begin : begin + size]
+    return part, key(part[-1]) if begin + size < len(found) else ""
 
 
 def sorted_by(column: Column, current: str) -> str:

@@ -15,7 +15,7 @@ from federation.web.markup import ID_CHARS
 from federation.web.query import Query, changed
 from federation.web.regions import RegionNow
 from federation.web.site import Site
-from federation.web.table import Cell, Column, Row, Table
+from federation.web.table import Cell, Column, Row, Table, part_after
 from federation.web.templates import segment
 from federation.workflows.region_state import LiveJob, NodeKind, RegionState, node_kinds, queue_groups
 from regions.model import Node, Region
@@ -145,11 +145,8 @@ def nodes(
     }
     name, _, direction = query.choice("sort", [f"{one}{way}" for one in orders for way in ("", ":desc")]).partition(":")
     found.sort(key=orders.get(name, lambda one: 0), reverse=direction == "desc")
-    keys = [node.id for _, node in found]
-    after = query.text("after")
-    begin = keys.index(after) + 1 if after in keys else 0
-    part = found[begin : begin + ROWS]
-    more = changed(request, {"after": keys[begin + ROWS - 1]}) if len(found) > begin + ROWS else ""
+    part, last = part_after(found, lambda one: one[1].id, query.text("after"), ROWS)
+    more = changed(request, {"after": last}) if last else ""
     rows = [_node(state, node, held[state.region].get(node.id, {})) for state, node in part]
     empty = "No node answers to these filters." if any(state.nodes for state in states) else "No nodes are known."
     columns: Sequence[Column] = NODE_COLUMNS

@@ -16,7 +16,7 @@ from federation.text import in_words
 from federation.ui.slot_failures import params_text
 from federation.web.query import Query, changed
 from federation.web.run_now import RunNow
-from federation.web.table import Cell, Column, Row, Table
+from federation.web.table import Cell, Column, Row, Table, part_after
 
 ROWS_SHOWN = 100
 CHIPS_MAX = 12
@@ -104,16 +104,14 @@ def attempts_table(now: RunNow, request: Request, wanted: Wanted) -> Table:
     if name not in SORTS or order not in ("", "desc"):
         raise UsageError(f"sort={sort!r} in the address: attempts are sorted by {', '.join(SORTS)}")
     found = now.once(("attempts", wanted, sort), lambda: _sorted(now, wanted, name, is_down=order == "desc"))
-    begin = _begin(found, query.text("after"))
-    shown = found[begin : begin + ROWS_SHOWN]
+    shown, last = part_after(found, _key, query.text("after"), ROWS_SHOWN)
     nodes = now.once("nodes", lambda: {(row.slot, row.attempt): row.node for row in now.story.results})
-    more = begin + ROWS_SHOWN < len(found)
     return Table(
         COLUMNS,
         [_row(now, span, nodes.get((span.slot, span.attempt), span.node)) for span in shown],
         total=len(found),
         sort=sort if query.text("sort") else "",
-        next_href=changed(request, {"after": _key(shown[-1])}) + "#attempts-table" if more else "",
+        next_href=changed(request, {"after": last}) + "#attempts-table" if last else "",
         empty="No attempt matches." if now.timeline.spans else "No slot is bound to a region yet.",
         name="attempts",
     )
@@ -142,13 +140,6 @@ def _sorted(now: RunNow, wanted: Wanted, name: str, *, is_down: bool) -> Sequenc
     if name == "slot" and not is_down:
         return found
     return sorted(found, key=SORTS[name], reverse=is_down)  # type: ignore[arg-type]
-
-
-def _begin(found: Sequence[Span], after: str) -> int:
-    """Where the page begins: after the attempt of this key."""
-    if not after:
-        return 0
-    return next((place + 1 for place, span in enumerate(found) if _key(span) == after), 0)
 
 
 def _key(span: Span) -> str:
