@@ -1,4 +1,4 @@
-"""Writes the index's results to a file, and enters results from one (`fedml index export`, `fedml index import`)."""
+"""Writes the index's results to a file, and imports results from one (`fedml index export`, `fedml index import`)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Writes the results of an index as JSON Lines or CSV, and imports such a file into an index.
 
 Each line holds a result's columns for people, and its whole `record`. Only the record counts when the file is imported. The
-index that it enters decides whether a result is the first of its key, superseded or late. Artifacts stay where they lie.
+index decides whether a result is the first of its key, superseded or late. Artifacts stay where they lie.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Chooses the index of the catalog that leaves the fewest results to look at (docs/adr/0012).
+"""Chooses the index of the catalog by which the fewest results must be read (docs/adr/0012).
 
 SQLite can't know that one job has a million results and another ten. So the candidates of each part of a question are
 counted, up to `FEW`. The part with the fewest is answered by its index. Where each part has many, going through the table
