@@ -14,7 +14,13 @@ from tests.scenarios.project import Project, assert_refused
 @contextmanager
 def federation(root: Path, **settings: object) -> Iterator[Project]:
     """`fedml init` and `fedml dev up` in `root`; ended with everything that runs in it."""
-    project = Project.made(root, **settings)
+    with running(Project.made(root, **settings)) as project:
+        yield project
+
+
+@contextmanager
+def running(project: Project) -> Iterator[Project]:
+    """The federation of a project that is made already: up, and ended with everything that runs in it."""
     try:
         project.ran("dev", "up")
         yield project

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import federation
+from tests.scenarios.conftest import running
 from tests.scenarios.project import Project, assert_refused
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("run-code")]
@@ -46,12 +47,8 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     assert (root / "README.md").read_text() == "mine"
     toml = root / "fedml.toml"
     toml.write_text(toml.read_text() + "\n[run]\ncpu = 200\nmemory = 64\n")
-    try:
-        project.ran("dev", "up")
+    with running(project):
         yield project
-    finally:
-        project.end_processes()
-        project.fedml("dev", "down", "--purge", "--yes")
 
 
 def said(project: Project, version: str, job: str) -> list[dict[str, object]]:

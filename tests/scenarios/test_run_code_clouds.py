@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.emulators import azurite, gcs
+from tests.scenarios.conftest import running
 from tests.scenarios.project import Project
 
 pytestmark = pytest.mark.slow
@@ -40,12 +41,8 @@ def clouds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     (root / "fedml.toml").write_text(toml)
     (root / "train.py").write_text(SCRIPT)
     project = Project(root)
-    try:
-        project.ran("dev", "up")
+    with running(project):
         yield project
-    finally:
-        project.end_processes()
-        project.fedml("dev", "down", "--purge", "--yes")
 
 
 def test_code_goes_to_each_store_and_comes_back_with_its_results(clouds: Project) -> None:

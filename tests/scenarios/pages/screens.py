@@ -22,6 +22,7 @@ from PIL import Image  # comes with the extra "demo"
 from playwright.sync_api import Browser, expect, sync_playwright
 
 from tests.federation.web.served import Served, served
+from tests.scenarios.conftest import running
 from tests.scenarios.pages import churn
 from tests.scenarios.pages.browser import FLAGS, PATIENCE_MS, visiting
 from tests.scenarios.project import Project
@@ -98,12 +99,8 @@ def sales(root: Path) -> Iterator[Demo]:
     rows.insert(FAILING, (0.1, 16))
     lines = [f"{lr},{depth}\n" for lr, depth in rows]
     project.write("rows.csv", "".join(["lr,depth\n", *lines]))
-    try:
-        project.ran("dev", "up")
+    with running(project):
         yield project
-    finally:
-        project.end_processes()
-        project.fedml("dev", "down", "--purge", "--yes")
 
 
 @dataclass(frozen=True, slots=True)
