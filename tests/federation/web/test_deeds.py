@@ -7,18 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from federation.config.load import load
+from federation.app import App
 from federation.errors import UsageError
 from federation.web.deeds import Deeds, command_text
 
 
 @pytest.fixture
-def deeds(tmp_path: Path) -> Deeds:
-    (tmp_path / "fedml.toml").write_text(
-        '[federation]\nhome = "file://home"\n[regions.us]\naddresses = ["http://127.0.0.1:9"]\n'
-        '[regions.us.datacenters.dc1]\nstore = "file://us"\n'
-    )
-    return Deeds(load(tmp_path / "fedml.toml"))
+def deeds(app: App) -> Deeds:
+    return Deeds(app.config)
 
 
 def test_a_form_that_is_sent_twice_starts_one_command(deeds: Deeds) -> None:
@@ -61,10 +57,10 @@ def test_a_value_that_no_command_can_have_is_an_error_and_can_be_corrected(deeds
     assert deeds.start("ab" * 8, ["index", "list"], "ann@home").process.wait() == 0
 
 
-def test_a_form_from_before_a_restart_starts_nothing(deeds: Deeds, tmp_path: Path) -> None:
+def test_a_form_from_before_a_restart_starts_nothing(deeds: Deeds, app: App) -> None:
     deeds.start("ab" * 8, ["index", "list"], "ann@home").process.wait()
     with pytest.raises(UsageError, match="was sent before"):
-        Deeds(load(tmp_path / "fedml.toml")).start("ab" * 8, ["index", "list"], "ann@home")
+        Deeds(app.config).start("ab" * 8, ["index", "list"], "ann@home")
 
 
 def test_output_that_was_deleted_is_said_to_be(deeds: Deeds) -> None:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
 from federation.app import App
-from federation.config.load import load
 from federation.errors import UsageError
 from federation.web.query import FIELDS_MAX, inside, parsed_form
 from federation.web.security import BODY_BYTES_MAX, POLICY
@@ -18,18 +15,6 @@ from federation.web.site import LOOPBACK_NAMES, Settings
 from tests.federation.web.asking import COOKIE, HOST, Browser
 
 NOTE = "/actions/note"
-
-
-@pytest.fixture
-def app(tmp_path: Path) -> Iterator[App]:
-    """A project whose region nobody serves."""
-    (tmp_path / "fedml.toml").write_text(
-        '[federation]\nname = "secret-lab"\nhome = "file://home"\n[regions.us]\naddresses = ["http://127.0.0.1:9"]\n'
-        '[regions.us.datacenters.dc1]\nstore = "file://us"\n'
-    )
-    opened = App(load(tmp_path / "fedml.toml"))
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

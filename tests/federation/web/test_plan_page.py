@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 from starlette.requests import Request
 
 from federation.app import App
 from federation.capacity import GoOn
-from federation.config.load import load
 from federation.errors import UsageError
 from federation.web.actions import ACTIONS, action_named
 from federation.web.pages.plan import dispatch_intent, view
@@ -25,14 +21,8 @@ def request(query: str, path: str = "/plan") -> Request:
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    (tmp_path / "fedml.toml").write_text(
-        '[federation]\nhome = "file://home"\n[regions.us]\naddresses = ["http://127.0.0.1:9"]\n'
-        '[regions.us.datacenters.dc1]\nstore = "file://us"\n'
-    )
-    app = App(load(tmp_path / "fedml.toml"))
-    yield Site(app)
-    app.close()
+def site(app: App) -> Site:
+    return Site(app)
 
 
 def test_a_plan_that_cannot_be_made_says_why_and_keeps_the_form(site: Site) -> None:

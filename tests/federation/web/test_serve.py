@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from federation.app import App
-from federation.config.load import load
 from federation.errors import UsageError
 from federation.web.application import PAGES_AT_ONCE
 from federation.web.serve import Address, listening, serve, settings
@@ -54,12 +53,7 @@ def test_an_address_of_another_machine_is_said_with_the_remedy() -> None:
     assert refused.value.hint == "--host takes an address of this machine"
 
 
-def test_a_certificate_that_cannot_be_used_is_said_before_the_link(tmp_path: Path) -> None:
-    (tmp_path / "fedml.toml").write_text(
-        '[federation]\nhome = "file://home"\n[regions.us]\naddresses = ["http://127.0.0.1:9"]\n'
-        '[regions.us.datacenters.dc1]\nstore = "file://us"\n'
-    )
-    app = App(load(tmp_path / "fedml.toml"))
+def test_a_certificate_that_cannot_be_used_is_said_before_the_link(app: App, tmp_path: Path) -> None:
     said: list[str] = []
     (tmp_path / "key.pem").write_text("no key")
     for certificate in (tmp_path / "missing.pem", tmp_path / "key.pem"):
